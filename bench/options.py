@@ -193,7 +193,8 @@ def _add_folders(add: Add) -> None:
         action="append",
         type=Path,
         metavar="DIR",
-        help="folder of pretrained weights, such as DIR/resnet18.pth; may repeat",
+        help="folder of pretrained weights, such as DIR/resnet18.pth; may repeat; "
+        "$PROVING_GROUND_WEIGHTS is searched, too",
     )
     add("--results-dir", type=Path, metavar="DIR", help="folder of results (default: results)")
     add("--cache-dir", type=Path, metavar="DIR", help="folder of decoded images and features")

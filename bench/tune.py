@@ -4,6 +4,7 @@ The benchmark's datasets are not used, so that a tuned recipe is frozen before a
 set is seen. The winner is copied into the catalog by hand, with its source.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -43,7 +44,8 @@ def candidates(base: Recipe) -> list[Recipe]:
 def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
     """Train every candidate on every texture; return them by mean image AUROC, best first.
 
-    Runs that are finished in the results folder, with this code on this machine, are not repeated.
+    Candidates with failed runs come last. Runs that are finished in the results folder, with this
+    code on this machine, are not repeated.
 
     Raises:
         CaseSkipped: The model's weights are missing.
@@ -57,17 +59,15 @@ def tune(model: str, settings: Settings) -> list[tuple[Recipe, list[Record]]]:
             store.keep_code(job.code)
             record = runner.run(job, lambda *_: None)
             store.append(record)
-        print(
-            f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_auroc([record]):.2f}", flush=True
-        )
+        print(f"{job.case.data}  lr {recipe.lr:g} {recipe.loss}: {_result(record)}", flush=True)
         results.setdefault(recipe, []).append(record)
-    return sorted(results.items(), key=lambda item: -_auroc(item[1]))
+    return sorted(results.items(), key=lambda item: (_failures(item[1]), -_auroc(item[1])))
 
 
 def table(ranked: list[tuple[Recipe, list[Record]]]) -> str:
-    """Return the candidates as a text table, best first."""
+    """Return the candidates as a text table; a failed run is its outcome, outside the mean."""
     rows = [
-        [f"{recipe.lr:g}", recipe.loss, *[_auroc([r]) for r in records], _auroc(records)]
+        [f"{recipe.lr:g}", recipe.loss, *map(_cell, records), _percent(_auroc(records))]
         for recipe, records in ranked
     ]
     return tabulate(
@@ -87,12 +87,36 @@ def _jobs(model: str, settings: Settings) -> Iterator[tuple[Recipe, Job]]:
 
 
 def _auroc(records: list[Record]) -> float:
-    """Return the mean image AUROC in percent over records and heads; a failed run counts as 50."""
-    return 100 * fmean(
-        head.get("image_auroc") or 0.5
+    """Return the mean image AUROC in percent over finished runs and their heads, NaN without one.
+
+    A head whose AUROC is undefined counts as chance.
+    """
+    found = [
+        head.get("image_auroc")
         for record in records
-        for head in (record.metrics.values() if record.status == "ok" else [{}])
-    )
+        if record.status == "ok"
+        for head in record.metrics.values()
+    ]
+    return 100 * fmean(0.5 if value is None else value for value in found) if found else math.nan
+
+
+def _failures(records: list[Record]) -> int:
+    return sum(record.status != "ok" for record in records)
+
+
+def _cell(record: Record) -> str:
+    return _percent(_auroc([record])) if record.status == "ok" else record.outcome
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _result(record: Record) -> str:
+    """Return a run's image AUROC, or what went wrong."""
+    if record.status == "ok":
+        return _cell(record)
+    return f"{record.outcome}: {(record.error or {}).get('message', '')}"
 
 
 def settings_for(weights_dirs: tuple[Path, ...], out: Path, images_seen: int) -> Settings:

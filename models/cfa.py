@@ -137,13 +137,13 @@ class CFA(AnomalyModel):
         return {"score": of_maps(upsample_and_blur(maps, batch.size))}
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
-        """``(B, h · w, D)`` descriptors of features averaged over 3 × 3 neighborhoods."""
+        """Return ``(B, h · w, D)`` descriptors of features averaged over 3 × 3 neighborhoods."""
         pooled = [F.avg_pool2d(layer.float(), 3, stride=1, padding=1) for layer in features]
         descriptors: Tensor = self.descriptor(pooled)
         return descriptors.flatten(1, 2)
 
     def _nearest_squared(self, features: list[Tensor], count: int) -> Tensor:
-        """``(B, h · w, count)`` squared distances to the nearest centers, ascending."""
+        """Return ``(B, h · w, count)`` squared distances to the nearest centers, ascending."""
         bank = self.memory_bank
         if torch.compiler.is_exporting():  # a loop would fix the number of images
             descriptors = self._descriptors(features)
@@ -271,7 +271,7 @@ def _upsampled(grid: Tensor, height: int, width: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _coordinates(height: int, width: int, device: torch.device) -> Tensor:
-    """``(height, width, 2)`` float32 rows and columns, each from -1 to 1."""
+    """Return ``(height, width, 2)`` float32 rows and columns, each from -1 to 1."""
     with torch.inference_mode(False), torch.no_grad():
         axes = (torch.linspace(-1, 1, height), torch.linspace(-1, 1, width))
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).to(device)

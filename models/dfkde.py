@@ -80,7 +80,7 @@ class DFKDE(AnomalyModel):
 
 
 def _averaged(features: list[Tensor]) -> Tensor:
-    """``(B, C)`` float32 means over all positions."""
+    """Return ``(B, C)`` float32 means over all positions."""
     (layer,) = features
     return layer.float().mean(dim=(2, 3))
 

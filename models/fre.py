@@ -92,7 +92,7 @@ class FRE(AnomalyModel):
         return {"score": Prediction(scores=errors.sum(dim=(1, 2)), maps=maps)}
 
     def _squared_errors(self, features: list[Tensor]) -> Tensor:
-        """``(B, C, h / 2, w / 2)`` squared reconstruction errors of features ``(B, C, h, w)``."""
+        """Return ``(B, C, h / 2, w / 2)`` squared errors of rebuilt ``(B, C, h, w)`` features."""
         (layer,) = features
         if layer.shape[1:] != self._shape:
             raise ImageSizeError(

@@ -127,6 +127,8 @@ def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:
         lines.append("the bundle holds no wheels: the commands below need a package index")
     folders = {name.partition("/")[0] for name in manifest["files"]}
     options = "".join(f"--{own}-dir ../{own} " for own in ("data", "weights") if own in folders)
+    for name in manifest.get("plugins", []):  # absent in bundles of earlier versions
+        options += f"--plugin {shlex.quote(f'../plugins/{name}')} "
     options += f"-k {shlex.quote(manifest['keyword'])}"
     return [
         *lines,
@@ -203,6 +205,8 @@ def _check_shape(manifest: dict[str, Any]) -> None:
     if not isinstance(manifest["wheels"], bool):
         raise ValueError(f"wheels is {manifest['wheels']!r}")
     files: dict[str, dict[str, Any]] = manifest["files"]
+    if not {f"plugins/{name}" for name in manifest.get("plugins", [])} <= files.keys():
+        raise ValueError("plugins names a file that is not in the bundle")
     for name, entry in files.items():
         size = entry["size"]
         if type(size) is not int or size < 0 or not re.fullmatch("[0-9a-f]{64}", entry["sha256"]):

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from bench.atomic import save_tensors
 from bench.checkpoint.metadata import VERSION, CheckpointError, Metadata
+from bench.error_text import first_line
 from models.components.base import AnomalyModel, Classifier
 from models.components.frozen_backbone import add_tensor
 from models.components.weights_file import described, other_kind, refused
@@ -105,8 +106,7 @@ def _read(path: Path) -> Checkpoint:
     except OSError:
         raise
     except Exception as error:  # damaged archives raise anything
-        line = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(f"a damaged file ({line or type(error).__name__})") from None
+        raise CheckpointError(f"a damaged file ({first_line(error)})") from None
     _check_keys(content)
     metadata = Metadata.from_json(content["metadata"])
     if content["sha256"] != _digest(content):

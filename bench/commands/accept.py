@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError("--reason: wanted why the new numbers are correct, found nothing.")
     parts = parts_of(name, known) or [name]
     if not known.issuperset(parts):
-        raise unknown_case(baselines, name, "run python -m bench nightly.")
+        raise unknown_case(baselines, name, "run `python -m bench nightly`.")
     alarms = ledger.open(name)
     if options.false_alarm and not alarms:
         raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to mark as false.")
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.false_alarm:
         for part in parts:
             baselines.accept(Acceptance(part, options.reason, current_commit().commit))
-            print(f"{part}: its baseline starts over with the next night")
+            print(f"{part}: its baseline starts over with the next nightly run")
         files.append(baselines.path)
     print(f"keep it in git: git add {' '.join(map(str, files))} && git commit")
     return 0

@@ -42,7 +42,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
-    from bench.regression.bisection import MOST_RUNS
+    from bench.regression.bisection import MAX_RUNS
     from bench.regression.code_tree import CodeTreeError, git, is_repository
     from bench.regression.finding import FINISHES
     from bench.regression.search import Question, Search, answer
@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         repeats = not has_randomness(case) and Quantity(quantity).kind != "speed"
         fixed = quantity == FINISHES or repeats
         question = Question(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
-        most = options.runs or MOST_RUNS
+        most = options.runs or MAX_RUNS
         search = Search(question, selected.settings, list(job.code.files), print, most)
         print(answer(search.run(), ROOT))
     except (CodeTreeError, CaseSkipped, RecipeError, WeightsError, ValueError) as error:

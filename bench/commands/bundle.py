@@ -75,12 +75,14 @@ def _run(options: argparse.Namespace) -> int:
                 "datasets": _datasets(cases, datasets),
                 "weights": _weights(weights),
                 "wheels": wheels,
+                "plugins": _plugins(options),
             }
             _check(parts, lacking, options)
             facts = {
                 "study": options.study,
                 "keyword": _session_keyword(options),
                 "cases": len(cases),
+                "plugins": [member.path.name for member in parts["plugins"]],
                 "missing": [item.what for item in missing] + [f"wheel {name}" for name in lacking],
                 "python": python_name(),
                 "platform": platform_name(),
@@ -156,6 +158,13 @@ def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
         Member(f"weights/{tag}{resolved.path.suffix}", resolved.path)
         for tag, resolved in files.items()
     ]
+
+
+def _plugins(options: argparse.Namespace) -> "list[Member]":
+    from bench.airgap.bundle import Member
+
+    files = dict.fromkeys(file.expanduser().absolute() for file in options.plugin)
+    return [Member(f"plugins/{file.name}", file) for file in files]
 
 
 def _wheels(options: argparse.Namespace, scratch: Path) -> "tuple[list[Member], list[str]]":

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bench.arguments import days
 from bench.commands.command import add_cache_dir, cache_dir_of
+from bench.commands.output import megabytes
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,14 +34,14 @@ def _run(options: argparse.Namespace) -> int:
     cache, features = DecodeCache(root), FeatureDisk(root / "features")
     if options.action == "clean":
         freed = cache.clean(options.older_than) + features.clean(options.older_than)
-        print(f"freed {freed / 1e6:.1f} MB below {root}")
+        print(f"freed {megabytes(freed)} below {root}")
         return 0
     entries = [(e.what, e.bytes, e.last_used) for e in cache.info()] + features.entries()
-    rows = [[what, f"{size / 1e6:.1f} MB", _minute(used)] for what, size, used in entries]
+    rows = [[what, megabytes(size), _minute(used)] for what, size, used in entries]
     if rows:
         print(tabulate(rows, headers=["what", "size", "last used"], colalign=["left", "right"]))
-    total = sum(size for _, size, _ in entries) / 1e6
-    print(f"{len(entries)} entries, {total:.1f} MB, below {root}")
+    total = sum(size for _, size, _ in entries)
+    print(f"{len(entries)} entries, {megabytes(total)}, below {root}")
     return 0
 
 

@@ -48,7 +48,8 @@ def add_weights_dir(command: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="DIR",
-        help="folder of pretrained weights, such as DIR/resnet18.pth; may be repeated",
+        help="folder of pretrained weights, such as DIR/resnet18.pth; may be repeated; "
+        "$PROVING_GROUND_WEIGHTS is searched, too",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bench.commands.output import printable_path
+from bench.printable import printable
 from datasets_lib.catalog import entry_named
 from datasets_lib.discover import CUSTOM, FoundDataset, recognize
 from datasets_lib.layouts.category import DatasetError
@@ -43,7 +43,7 @@ def remarks(data_dir: Path, found: bool) -> Iterator[str]:
         yield up
         return
     for passed, hint in passed_over(data_dir):
-        yield f"passed over {printable_path(passed)}: {hint}"
+        yield f"passed over {printable(passed)}: {hint}"
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
@@ -89,12 +89,12 @@ def _why_no_category(folder: Path) -> str:
         if recognize(folder) is not None:
             return "it is a dataset of its own: move it next to the one that it lies in"
         if (clause := nearest_category(folder)) is not None:
-            return printable_path(clause)
+            return printable(clause)
     return f"not laid out as the categories next to it: it holds {_some_of(folder)}"
 
 
 def _instead(what: str, parent: Path) -> str:
-    return f"this is {what} itself: name {printable_path(parent)} with --data-dir"
+    return f"this is {what} itself: name {printable(parent)} with --data-dir"
 
 
 def _why(folder: Path) -> str:
@@ -103,7 +103,7 @@ def _why(folder: Path) -> str:
     if below := deeper(folder, _is_dataset):
         where, levels = below
         many = "one level" if levels == 1 else f"{levels} levels"
-        return f"a dataset lies {many} deeper: name {printable_path(where)} with --data-dir"
+        return f"a dataset lies {many} deeper: name {printable(where)} with --data-dir"
     files = _shown(folder)
     if not files:
         return "it is empty"
@@ -112,7 +112,7 @@ def _why(folder: Path) -> str:
     entry = entry_named(folder_id(folder.name))
     with suppress(DatasetError):
         if entry is None and (clause := nearest_layout(folder)) is not None:
-            return printable_path(clause)
+            return printable(clause)
     title = entry.title if entry else "any dataset"
     return f"not laid out as {title}: it holds {_some_of(folder)}"
 
@@ -123,7 +123,7 @@ def _shown(folder: Path) -> list[Path]:
 
 def _some_of(folder: Path) -> str:
     files = _shown(folder)
-    names = ", ".join(printable_path(Path(file.name)) for file in files[:_MAX_NAMES])
+    names = ", ".join(printable(file.name) for file in files[:_MAX_NAMES])
     return names + (", …" if len(files) > _MAX_NAMES else "")
 
 

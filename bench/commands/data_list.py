@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.commands.command import data_dirs_of
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.output import megabytes, printable_path
+from bench.commands.output import megabytes
+from bench.printable import printable
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.entry import DatasetEntry
@@ -95,7 +96,7 @@ def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
                 f"{row['images']:,}" if row["images"] else "–",
                 _download(row),
                 row["license"] or "–",
-                printable_path(row["here"]) if row["here"] else "missing",
+                printable(row["here"]) if row["here"] else "missing",
             ]
         )
     headers = ["name", "title", "task", "categories", "images", "download", "license", "here"]
@@ -109,7 +110,7 @@ def _table(rows: Sequence[Mapping[str, Any]], dirs: Sequence[Path]) -> str:
 
 def _searched(folder: Path) -> str:
     trouble = trouble_with(folder)
-    return f"{printable_path(folder)} ({trouble})" if trouble else printable_path(folder)
+    return f"{printable(folder)} ({trouble})" if trouble else printable(folder)
 
 
 def _footnote(text: str, notes: list[str]) -> int:

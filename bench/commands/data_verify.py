@@ -135,10 +135,12 @@ def _text(reports: "Sequence[Report]") -> Iterator[str]:
     rows = []
     for report in reports:
         counts = report.counts
-        figures = (counts.train, counts.validation, counts.test, counts.defective) if counts else ()
+        expected_counts = (
+            (counts.train, counts.validation, counts.test, counts.defective) if counts else ()
+        )
         problems = len(report.problems)
         verdict = "verifies" if not problems else f"{problems} problem{'s' * (problems > 1)}"
-        cells = [f"{figure:,}" if figure else "–" for figure in figures] or ["?"] * 4
+        cells = [f"{count:,}" if count else "–" for count in expected_counts] or ["?"] * 4
         rows.append([report.name, *cells, ", ".join(report.notes), verdict])
     headers = ["", "train", "validation", "test", "defective", "images are", "verdict"]
     sides = ["left", "right", "right", "right", "right", "left", "left"]

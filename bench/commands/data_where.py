@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
 from bench.commands.data_folders import remarks, trouble_with
-from bench.commands.output import free_bytes, megabytes, printable_path
+from bench.commands.output import free_bytes, megabytes
+from bench.printable import printable
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import find_datasets, installed_datasets
 from datasets_lib.paths import data_home, folder_bytes
@@ -30,7 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     for number, folder in enumerate(dirs, 1):
         trouble = trouble_with(folder)
         state = f": {trouble}" if trouble else ""
-        print(f"  {number}. {printable_path(folder)}  ({_why(folder, options, cache)}){state}")
+        print(f"  {number}. {printable(folder)}  ({_why(folder, options, cache)}){state}")
         if trouble:
             continue
         found = find_datasets([folder])
@@ -39,24 +40,24 @@ def _run(options: argparse.Namespace) -> int:
             size = megabytes(folder_bytes(dataset.root))
             hidden = ", not used: an earlier folder has its id" if name in seen else ""
             seen.add(name)
-            print(f"       {name}{count}: {printable_path(dataset.root)} ({size}){hidden}")
+            print(f"       {name}{count}: {printable(dataset.root)} ({size}){hidden}")
         for line in remarks(folder, bool(found)):
             print(f"       {line}")
     if not dirs:
         print("  none: name one with --data-dir or $PROVING_GROUND_DATA")
     for name, dataset in installed_datasets().items():
         hidden = ", not used: an earlier folder has its id" if name in seen else ""
-        print(f"  installed: {name}: {printable_path(dataset.root)}{hidden}")
+        print(f"  installed: {name}: {printable(dataset.root)}{hidden}")
     target = folders(options.data_dir)[0] if options.data_dir else data_home(cache)
-    print(f"  data get writes to {printable_path(target)} ({megabytes(free_bytes(target))} free)")
+    print(f"  data get writes to {printable(target)} ({megabytes(free_bytes(target))} free)")
     print(f"  embedded: {', '.join(name for name, e in DATASETS.items() if e.embedded)}")
     used, free = megabytes(folder_bytes(cache)), megabytes(free_bytes(cache))
-    print(f"cache: {printable_path(cache)} ({used}, {free} free)")
+    print(f"cache: {printable(cache)} ({used}, {free} free)")
     print("weights, searched in this order:")
     named = os.environ.get(FOLDER_VARIABLE)
     named_dirs = [*folders(options.weights_dir), *([Path(named)] if named else [])]
     for number, folder in enumerate([*named_dirs, hub_folder()], 1):
-        print(f"  {number}. {printable_path(folder)}  ({_weights(folder)})")
+        print(f"  {number}. {printable(folder)}  ({_weights(folder)})")
     return 0
 
 

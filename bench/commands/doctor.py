@@ -14,7 +14,8 @@ from bench.commands.command import (
     folders,
 )
 from bench.commands.data_folders import searchable, trouble_with
-from bench.commands.output import free_bytes, megabytes, printable_path
+from bench.commands.output import free_bytes, megabytes
+from bench.printable import printable
 from datasets_lib.paths import folder_bytes
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _places(options: argparse.Namespace) -> Iterator[str]:
         elif not writable(folder):
             problem = f"  PROBLEM: not writable, name another with --{name}-dir"
         free = megabytes(free_bytes(folder))
-        yield f"{name:9} {printable_path(folder)}: {free} free{used}{problem}"
+        yield f"{name:9} {printable(folder)}: {free} free{used}{problem}"
 
 
 def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
@@ -95,7 +96,7 @@ def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
                 match = "sha256 as published"
             else:
                 match = f"sha256 {entry.resolved.sha256[:8]}…, published {prefix}…: they differ"
-            state = f"{printable_path(entry.resolved.path)} ({match})"
+            state = f"{printable(entry.resolved.path)} ({match})"
         yield f"weights   {tag}: {state}"
 
 
@@ -110,7 +111,7 @@ def _datasets(cases: "Sequence[Case]", datasets: "Mapping[str, FoundDataset]") -
             state = "missing"
         else:
             absent = set(entry.categories if entry else ()) - set(datasets[name].categories)
-            state = printable_path(datasets[name].root)
+            state = printable(datasets[name].root)
             state += f" (lacks {', '.join(sorted(absent))})" if absent else ""
         yield f"dataset   {name}: {state}"
 

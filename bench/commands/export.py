@@ -20,7 +20,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="write a saved model as ONNX or as a torch.export program",
         description="Preprocessing is included: 8-bit images (B, height, width, 3) go in, raw "
         "scores (B) and maps (B, h, w) come out. The file is run on real images and kept only if "
-        "it agrees with the checkpoint; a JSON file beside it describes the model and the check.",
+        "it agrees with the checkpoint; a JSON file next to it describes the model and the check.",
     )
     command.add_argument(
         "checkpoint",
@@ -30,7 +30,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     command.add_argument("--format", choices=("onnx", "torch"), default="onnx")
     command.add_argument(
-        "--out", type=Path, metavar="FILE", help="file to write (default: beside the checkpoint)"
+        "--out", type=Path, metavar="FILE", help="file to write (default: next to the checkpoint)"
     )
     command.add_argument("--opset", type=positive, default=18, metavar="N", help="18 to 20")
     command.add_argument("--head", help="scoring head (default: the one that ranks)")

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     if name:
         runs = [run for run in runs if run.series.configuration == name]
         if not runs:
-            raise unknown_case(baselines, name, "run a night first.")
+            raise unknown_case(baselines, name, "run `python -m bench nightly` first.")
         _check_quantities(options.quantity or (), runs)
     elif options.format != "csv":
         raise CommandError(f"--format {options.format} shows one case: wanted CASE, found none.")

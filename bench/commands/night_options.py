@@ -32,8 +32,8 @@ def add_night_options(command: argparse.ArgumentParser) -> None:
         default=9,
         metavar="N",
         help="unchanged cases, cheapest first, that show whether the machine changed (default "
-        "9); with fewer, more nights look like a changed machine, and speeds are not judged "
-        "on those",
+        "9); with fewer, more nightly runs look like a changed machine, and speeds are not "
+        "judged in those",
     )
     command.add_argument(
         "--rotation",
@@ -62,7 +62,7 @@ def add_baseline(command: argparse.ArgumentParser) -> None:
 
 
 def add_history(command: argparse.ArgumentParser) -> None:
-    """Add the options that say where runs of earlier nights are."""
+    """Add the options that locate the runs of earlier nights."""
     add_baseline(command)
     command.add_argument("--results-dir", type=Path, metavar="DIR", help="folder of results")
 
@@ -101,7 +101,7 @@ def unknown_case(baselines: "Baselines", name: str, advice: str) -> CommandError
 
 
 def night_options_of(options: argparse.Namespace) -> "NightOptions":
-    """Return the options of a night."""
+    """Return the options of a nightly run."""
     from bench.regression.plan import NightOptions
 
     return NightOptions(

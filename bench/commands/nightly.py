@@ -19,8 +19,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "nightly",
         help="run what changed, compare it with the baseline, confirm and report",
         description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: none "
-        "regressed, but runs failed, cases that finished before could not run, another night is "
-        "running, or a record could not be written.",
+        "regressed, but runs failed, cases that finished before could not run, another nightly "
+        "run is in progress, or a record could not be written.",
     )
     add_night_options(command)
     add_session_options(command)
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
-    """End the night and say what it found; write report, leaderboard and page."""
+    """End the nightly run and print what it found; write report, leaderboard and page."""
     from bench.page.after_session import results_lines
     from bench.regression.night_report import night_report, summary
     from bench.run.job import now
@@ -63,7 +63,7 @@ def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
 
 
 def _asked(options: argparse.Namespace, settings: "Settings") -> str:
-    """Return the request in words: what a killed night must have in common to go on."""
+    """Return the request in words: a killed nightly run resumes only with the same one."""
     from bench.protocol import describe_shape
 
     shape = describe_shape(settings.image_size, settings.fit, settings.tiles, settings.overlap)

@@ -1,4 +1,4 @@
-"""What commands print: sizes, paths that stay on one line, progress."""
+"""What commands print: sizes and progress."""
 
 import sys
 from pathlib import Path
@@ -88,15 +88,3 @@ def free_bytes(folder: Path) -> int:
 
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(existing).free
-
-
-def printable_path(path: Path | str) -> str:
-    r"""Return a path on one line, whatever characters its name consists of.
-
-    >>> print(printable_path("a\nb"))
-    a\nb
-    """
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in str(path)
-    )

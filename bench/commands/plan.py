@@ -1,4 +1,4 @@
-"""``python -m bench plan``: what a night would run, why, for how long and in which order."""
+"""``python -m bench plan``: what a nightly run would run, why, for how long and in which order."""
 
 import argparse
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bench.arguments import positive, seconds
 from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
-from bench.commands.output import printable_path
 from bench.commands.predict_summary import PredictSummary, what_next
 from bench.error_text import first_line
+from bench.printable import printable
 from models.catalog import MODELS
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FIELDS = ("image", "score", "score01", "label", "threshold", "regions", "ms")
 CLASS_FIELDS = ("image", "label", "probability", "probabilities", "ms")
 _TOP = 5
+_ANOMALY_OPTIONS = ("maps", "contours", "threshold", "sensitivity", "head", "category")
 
 _EPILOG = """\
 Each image is a line. score is the model's raw score, higher is more anomalous; score01 the share of
@@ -98,8 +99,16 @@ def _run(options: argparse.Namespace) -> int:
     scorer = load_scorer(options.checkpoint, options.device)
     _check_sources(options)
     if scorer.metadata.task == "classification":
+        _check_no_anomaly_option(options, scorer.metadata.model)
         return _predict(options, scorer, CLASS_FIELDS, lambda result: _class_line(scorer, result))
     return _predict(options, scorer, FIELDS, _anomaly_lines(options, scorer))
+
+
+def _check_no_anomaly_option(options: argparse.Namespace, model: str) -> None:
+    """Raise `CommandError` if an option is set that does nothing for a classifier."""
+    for name in _ANOMALY_OPTIONS:
+        if getattr(options, name) not in (None, False):
+            raise CommandError(f"--{name} is for anomaly models; {model} is a classifier.")
 
 
 def load_scorer(path: Path, device: str) -> "Scorer":
@@ -112,7 +121,7 @@ def load_scorer(path: Path, device: str) -> "Scorer":
 
     if path.suffix == ".pt2":
         raise CommandError(
-            f"{printable_path(path)} is a program of torch.export for other software: wanted the "
+            f"{printable(path)} is a program of torch.export for other software: wanted the "
             "model.pth that it was exported from, or its export as ONNX."
         )
     try:
@@ -148,14 +157,15 @@ def _predict(
         out: TextIO = sys.stdout
         if options.out is not None:
             options.out.parent.mkdir(parents=True, exist_ok=True)
-            out = stack.enter_context(options.out.open("w", newline="", encoding="utf-8"))
+            opened = options.out.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+            out = stack.enter_context(opened)
         write = _writer(out, options.format, fields)
         results = predict_stream(
             scorer, _frames(options), options.batch_size, keep_data=options.maps is not None
         )
         for result in _within_memory(results):
             if result.error:
-                line = {"image": printable_path(result.frame.name), "error": result.error}
+                line = {"image": printable(result.frame.name), "error": printable(result.error)}
             else:
                 line = line_of(result)
             write(line)
@@ -191,8 +201,7 @@ def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
         raise CommandError(
-            f"Out of memory: {(str(error).splitlines() or ['no reason given'])[0]} Choose a "
-            "smaller --batch-size."
+            f"Out of memory: {first_line(error)} Choose a smaller --batch-size."
         ) from None
 
 
@@ -282,7 +291,7 @@ def _anomaly_lines(
         if values is not None and rule.map_threshold is not None:
             found = regions(values, rule.map_threshold, metadata.preprocessing, result.size)
         return {
-            "image": printable_path(result.frame.name),
+            "image": printable(result.frame.name),
             "score": score if math.isfinite(score) else None,
             "score01": score01(own, score),
             "label": rule.label(score),
@@ -333,7 +342,7 @@ def _class_line(scorer: "Scorer", result: "Scored") -> dict[str, Any]:
     shares = {scorer.metadata.classes[each]: float(result.probabilities[each]) for each in order}
     label, probability = next(iter(shares.items()))
     return {
-        "image": printable_path(result.frame.name),
+        "image": printable(result.frame.name),
         "label": label,
         "probability": probability,
         "probabilities": shares,

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.commands.case_runs import read_runs, runs_of
-from bench.commands.output import printable_path
 from bench.commands.record_files import add_records, records_of
+from bench.printable import printable
 from bench.sparkline import sparkline
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     runs = runs_of(read_runs(records_of(options)), options.case, options.profile)
     for line in _lines(runs[-1], [run.record for run in runs[:-1]]):
-        print(printable_path(line))
+        print(printable(line))
     return 0
 
 

@@ -44,7 +44,9 @@ def _run(options: argparse.Namespace) -> int:
         settings = settings_for(
             weights_dirs_of(options), options.out.absolute(), options.images_seen
         )
-        print(table(tune(options.model, settings)))
+        ranked = tune(options.model, settings)
     except (CaseSkipped, RecipeError, WeightsError) as error:
         raise CommandError(str(error)) from None
-    return 0
+    print(table(ranked))
+    failed = any(record.status != "ok" for _, records in ranked for record in records)
+    return 1 if failed else 0

@@ -47,7 +47,7 @@ def export_checkpoint(
     any_size: bool = True,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Description:
-    """Export a checkpoint to a file and a JSON description beside it.
+    """Export a checkpoint to a file and a JSON description next to it.
 
     Args:
         path: The checkpoint.
@@ -90,7 +90,7 @@ def export_checkpoint(
     )
     write = write_onnx if form == "onnx" else write_torch
     with atomic_path(out) as temporary:  # kept only if it agrees
-        draft = temporary.with_suffix(SUFFIXES[form])
+        draft = temporary.with_name(temporary.name + SUFFIXES[form])
         try:
             write(program, draft, description)
             run, runtime = runner(draft, form)

@@ -1,5 +1,6 @@
 """Prediction with an exported ONNX file by onnxruntime alone; imports no torch."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from bench.next_steps import extra_command
 from bench.predict.preprocessing import seen
 from bench.predict.stream import BatchScores
 from datasets_lib.images.decode import UInt8
+
+_DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
 
 
 class OnnxScorer:
@@ -57,7 +60,7 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
 
     Args:
         path: Path of the file.
-        device: ``cpu``, or ``cuda`` with onnxruntime-gpu.
+        device: ``cpu``, or ``cuda`` or ``cuda:N`` with onnxruntime-gpu.
 
     Raises:
         CheckpointError: onnxruntime is missing or cannot use the device, or the file is damaged or
@@ -70,20 +73,20 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
             f"The file {path} is ONNX and needs onnxruntime, which is missing. Install it with "
             f"{extra_command('onnx')}, or give the checkpoint itself."
         ) from None
-    provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
-    if provider not in onnxruntime.get_available_providers():
-        raise CheckpointError(
-            f"--device {device}: this onnxruntime has only {_providers(onnxruntime)}. "
-            "Install onnxruntime-gpu, or leave the option out."
-        )
+    provider, settings = _provider_of(device, onnxruntime)
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=[provider])
+        session = onnxruntime.InferenceSession(str(path), providers=[(provider, settings)])
         found = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # onnxruntime's errors have no common base class
         raise CheckpointError(
             f"The file {path} cannot be used: wanted an ONNX file of python -m bench export, found "
             f"one that onnxruntime rejects ({first_line(error)})."
         ) from None
+    if session.get_providers()[0] != provider:
+        raise CheckpointError(
+            f"--device {device}: onnxruntime could not use it and chose the CPU. Check nvidia-smi, "
+            "and that onnxruntime-gpu fits the installed CUDA; or leave the option out."
+        )
     if KEY not in found:
         raise CheckpointError(
             f"The file {path} cannot be used: it is ONNX, but not from python -m bench export, "
@@ -94,6 +97,26 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxScorer:
     except CheckpointError as error:
         raise CheckpointError(f"The file {path} cannot be used: found {error}.") from None
     return OnnxScorer(session, description)
+
+
+def _provider_of(device: str, onnxruntime: Any) -> tuple[str, dict[str, int]]:
+    """Return the provider of a device, and its options.
+
+    Raises:
+        CheckpointError: The device is unknown, or onnxruntime lacks its provider.
+    """
+    known = _DEVICE.fullmatch(device)
+    if known is None:
+        raise CheckpointError(f"--device {device}: wanted cpu, cuda or cuda:N for an ONNX file.")
+    if device == "cpu":
+        return "CPUExecutionProvider", {}
+    provider = "CUDAExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        raise CheckpointError(
+            f"--device {device}: this onnxruntime has only {_providers(onnxruntime)}. "
+            "Install onnxruntime-gpu, or leave the option out."
+        )
+    return provider, {"device_id": int(known[1] or 0)}
 
 
 def _providers(onnxruntime: Any) -> list[str]:

@@ -115,7 +115,8 @@ def write_onnx(program: Any, path: Path, description: Description) -> None:
     """
     program.model.metadata_props[KEY] = description.to_json()
     with quiet(), atomic_path(path) as temporary:
-        program.save(str(temporary))
+        # program.save() would put more than 1.5 GiB of weights into a second file.
+        temporary.write_bytes(program.model_proto.SerializeToString())
 
 
 def example(side_h: int, side_w: int, any_size: bool) -> Tensor:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.commands.output import ProgressBar, printable_path
+from bench.commands.output import ProgressBar
 from bench.metrics.catalog import METRICS
+from bench.printable import printable
 from bench.protocol import describe_shape
 from bench.record import Record
 from bench.run.job import Job
@@ -70,7 +71,7 @@ class Console:
         if stopped := record.fingerprints.get("stopped"):
             self._say(f"  stopped early: {stopped}")
         if folder is not None:
-            self._say(f"  {printable_path(folder)}")
+            self._say(f"  {printable(folder)}")
 
     def found(self, record: Record, origin: str) -> None:
         """Print that a case had already been finished."""

@@ -179,7 +179,7 @@ def _write_csv(
     record: Record,
 ) -> None:
     """Write ``image, label``, and for every head its score and the decision at the threshold."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
+    with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
         ends = [""] if len(scores) == 1 else [f".{head}" for head in scores]
         columns = [f"{name}{end}" for end in ends for name in ("score", "flagged")]

@@ -21,8 +21,8 @@ Numbers = npt.NDArray[np.int32]
 
 # A thread is worth starting above this many scores; each thread looks up all positives, so that
 # more than a few gain nothing.
-_PART, _MOST_PARTS = 1 << 19, 8
-_NEIGHBOURS = 1 << 15
+_PART, _MAX_PARTS = 1 << 19, 8
+_POSITIVES_AT_ONCE = 1 << 15
 
 
 def sorted_positives(positives: Floats, ids: Numbers | None) -> tuple[Floats, Numbers | None]:
@@ -74,7 +74,7 @@ def count_below(
         >>> count_below(np.float32([1, 2, 2]), np.array([True, True, False]), np.float32([2]), 1)
         (array([1]), array([2]), False)
     """
-    parts = max(1, min(threads, len(values) // _PART, _MOST_PARTS))
+    parts = max(1, min(threads, len(values) // _PART, _MAX_PARTS))
     edges = np.linspace(0, len(values), parts + 1).astype(int).tolist()
     below, up_to = np.zeros((2, len(positives)), dtype=np.int64)
     lock = Lock()
@@ -97,8 +97,8 @@ def _look_up(
     """Add the numbers of sorted negatives below and up to each sorted positive."""
     # Neighboring positives are searched for only between the first and the last of them: two thirds
     # of the steps, and all in the cache.
-    for start in range(0, len(positives), _NEIGHBOURS):
-        some = positives[start : start + _NEIGHBOURS]
+    for start in range(0, len(positives), _POSITIVES_AT_ONCE):
+        some = positives[start : start + _POSITIVES_AT_ONCE]
         first = int(np.searchsorted(negatives, some[0], side="left"))
         near = negatives[first : int(np.searchsorted(negatives, some[-1], side="right"))]
         left = np.searchsorted(near, some, side="left")
@@ -108,5 +108,5 @@ def _look_up(
             tied = near[np.minimum(left, len(near) - 1)] == some
             right[tied] = np.searchsorted(near, some[tied], side="right")
         with lock:
-            below[start : start + _NEIGHBOURS] += left + first
-            up_to[start : start + _NEIGHBOURS] += right + first
+            below[start : start + _POSITIVES_AT_ONCE] += left + first
+            up_to[start : start + _POSITIVES_AT_ONCE] += right + first

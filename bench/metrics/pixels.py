@@ -279,6 +279,7 @@ def peak_bytes(maps: Tensor, regions: Regions) -> int:
     pixels, defects = maps.numel(), len(regions.positions)
     width = max(4, maps.element_size())  # half precision is widened
     widened = width * pixels if maps.element_size() < 4 else 0
+    # AUPIMO copies the normal images alone and flags their ties, which never takes more.
     ranking = pixels + widened + width * max(0, pixels - defects) + _RANK_BYTES * defects
     metrics = pixels + (_METRIC_BYTES + width - 4) * defects
     return max(ranking, metrics) + (_SORT_BUFFERS if maps.is_cuda else 0)

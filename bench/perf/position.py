@@ -1,4 +1,4 @@
-"""Compare a case's figures by its position in a session: ``python -m bench.perf.position``.
+"""Compare a case's measurements by its position in a session: ``python -m bench.perf.position``.
 
 One session runs ten cases on `surface`; then its first and last cases run alone, each in its own
 session with empty caches. Memory, FLOPs and fit seconds must not depend on the position.
@@ -30,11 +30,16 @@ MODELS = (
     "autoencoder",
     "fastflow_resnet18",
 )
-FIGURES = ("fit_seconds", "inference_rise_host_bytes", "train_rise_host_bytes", "inference_flops")
+MEASUREMENTS = (
+    "fit_seconds",
+    "inference_rise_host_bytes",
+    "train_rise_host_bytes",
+    "inference_flops",
+)
 
 
 def main() -> None:
-    """Run the rounds and print each figure's medians and their ratio."""
+    """Run the rounds and print each measurement's medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images-seen", type=int, default=200, metavar="N")
@@ -66,12 +71,12 @@ def run(expression: str, options: Sequence[str]) -> list[Record]:
 def rows(
     together: Sequence[Mapping[str, Record]], alone: Sequence[Mapping[str, Record]]
 ) -> list[list[object]]:
-    """Return a row per case and figure: its medians in both positions and their ratio."""
+    """Return a row per case and measurement: its medians in both positions and their ratio."""
     table: list[list[object]] = []
     for place, case in zip(("first", "last"), together[0], strict=True):
-        for name in FIGURES:
+        for name in MEASUREMENTS:
             beside, single = (
-                [value for session in side if (value := figure(session[case], name)) is not None]
+                [value for session in side if (value := measured(session[case], name)) is not None]
                 for side in (together, alone)
             )
             if beside and single:
@@ -81,7 +86,7 @@ def rows(
     return table
 
 
-def figure(record: Record, name: str) -> float | None:
+def measured(record: Record, name: str) -> float | None:
     """Return a measurement of a record, or None if it is missing."""
     return record.measurements.get(name)
 

@@ -1,8 +1,8 @@
-"""Time convolutions by minimal filtering beside oneDNN's: ``python -m bench.perf.winograd``.
+"""Compare convolutions by minimal filtering with oneDNN's: ``python -m bench.perf.winograd``.
 
-Outputs alone, and outputs with both gradients, of layers of EfficientAD, SuperSimpleNet, DRAEM and
-ResNets, in float32. oneDNN's time is that of the faster memory format. Errors are the largest
-differences from torch in float64, relative to the largest value.
+Times outputs alone, and outputs with both gradients, of layers of EfficientAD, SuperSimpleNet,
+DRAEM and ResNets, in float32. oneDNN's time is that of the faster memory format. Errors are the
+largest differences from torch in float64, relative to the largest value.
 """
 
 import statistics

@@ -200,13 +200,13 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
         eval_batch_size=options.batch,
     )
     maps, steps = _collector(), _step_watch()
-    most = -(-options.images_seen // options.batch) if options.images_seen else -1
+    max_steps = -(-options.images_seen // options.batch) if options.images_seen else -1
     engine = anomalib["engine"].Engine(
         callbacks=[maps, steps] if options.steps else [maps],
         accelerator="cpu" if options.device == "cpu" else "gpu",
         devices=1,
         max_epochs=1,
-        max_steps=options.steps + 1 if options.steps else most,
+        max_steps=options.steps + 1 if options.steps else max_steps,
         default_root_dir=folder,
         **({"limit_val_batches": 0} if options.steps else {}),
     )

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from bench.checkpoint.file import Checkpoint, read_checkpoint
 from bench.checkpoint.metadata import CheckpointError, Metadata, Preprocessing, is_plain
+from bench.error_text import first_line
 from bench.near_names import near_names
 from bench.predict.preprocessing import decode
 from bench.predict.stream import BatchScores
+from bench.provenance.commit import short_commit
 from bench.run.batch import make_batch
 from bench.run.device import untuned, use_device
 from bench.run.predict import HeadPredictions, joined, merge_tiles, predict_all
@@ -167,11 +169,10 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Predictor:
     except CheckpointError as error:
         raise CheckpointError(f"The checkpoint {path} cannot be used: {error}") from None
     except Exception as error:  # options and tensors of another version's model raise any exception
-        line = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
             f"The checkpoint {path} does not fit this version's {checkpoint.metadata.model}: "
-            f"{line or type(error).__name__}. Train it again, or use the commit that saved it "
-            f"({str(checkpoint.metadata.code.get('commit'))[:12]})."
+            f"{first_line(error)}. Train it again, or use the commit that saved it "
+            f"({short_commit(checkpoint.metadata.code.get('commit'))})."
         ) from error
     return Predictor(checkpoint.metadata, model.to(place).eval(), place)
 

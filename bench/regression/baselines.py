@@ -18,7 +18,7 @@ from bench.regression.series import Series, series_of, values_of
 STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed", "improved"})
 """Outcomes of runs that later runs are compared with."""
 
-_FEWEST_IMPROVED = 3
+_MIN_IMPROVED = 3
 """Runs from an improvement on that replace those before it; of fewer, one outlier is the level."""
 
 
@@ -214,7 +214,7 @@ def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
 
 def _place_of_improvement(runs: Sequence[Run]) -> int:
     """Return the place of the first run of the newest improved night that leaves enough runs."""
-    for place in range(len(runs) - _FEWEST_IMPROVED, 0, -1):
+    for place in range(len(runs) - _MIN_IMPROVED, 0, -1):
         if runs[place].outcome == "improved" and runs[place].night != runs[place - 1].night:
             return place
     return 0

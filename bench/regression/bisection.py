@@ -25,7 +25,7 @@ CONFIDENCE = 0.97
 LEVEL_RUNS = 4
 """Runs of either end before a search."""
 
-MOST_RUNS = 10
+MAX_RUNS = 10
 """Runs between the ends after which a search names the likeliest commit, sure or not.
 
 With 24 it would be right 1.7 points more often for drops of 3 standard deviations, which take the
@@ -73,7 +73,7 @@ class Bisection:
     fixed: bool = False
     runs: list[tuple[str, float, End]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    most_runs: int = MOST_RUNS
+    most_runs: int = MAX_RUNS
 
     def __post_init__(self) -> None:
         _check(self)
@@ -185,7 +185,7 @@ class Bisection:
         """Return what all runs say if each commit in turn is the first bad one."""
         index = {commit: place for place, commit in enumerate(self.commits)}
         last = len(self.commits) - 1
-        # A repeated run is an end's run once more: of levels and spread it says nothing new.
+        # A repeated run equals a run of an end: it adds nothing about the levels and the spread.
         between = [(index[commit], value) for commit, value, end in self.runs if not end]
         ends = [-1] * len(self.good) + [last] * len(self.bad)
         places = np.array([*ends, *(place for place, _ in between)])

@@ -228,7 +228,7 @@ def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
 def drifting(sums: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return a line for each quantity whose slow decline has reached the limit."""
     return [
-        f"{configuration}: {quantity} has drifted to the worse over many nights (CUSUM "
+        f"{configuration}: {quantity} has slowly become worse over many nightly runs (CUSUM "
         f"{total:.1f}); python -m bench history {configuration} shows it"
         for configuration, of_case in sums.items()
         for quantity, total in of_case.items()

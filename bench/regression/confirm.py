@@ -27,7 +27,7 @@ from bench.regression.measures import BLOCKS, Array, Measure
 from bench.regression.robust import INEFFICIENCY, huber_location
 from bench.regression.screen import Baseline
 
-_FEWEST_PAIRS = 3  # two leave one degree of freedom: hardly any drop would be significant
+_MIN_PAIRS = 3  # two leave one degree of freedom: hardly any drop would be significant
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _paired(measure: Measure, base: Array, head: Array) -> Block:
         squares = np.nansum(np.square(differences - drop[:, None]), 1)
         error = np.sqrt(squares / (count - 1) / count)
         p = np.where(error > 0, stdtr(count - 1, -drop / error), drop <= 0)
-    p = np.where(count >= _FEWEST_PAIRS, p, np.nan)
+    p = np.where(count >= _MIN_PAIRS, p, np.nan)
     # It uses its own variance, not the screen's, so its level is the nominal one.
     levels, yes = np.full(len(p), measure.alpha_block), np.ones(len(p), dtype=bool)
     return Block(drop, error, count - 1.0, p, levels, yes, p < levels, ~yes)

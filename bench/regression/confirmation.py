@@ -41,7 +41,7 @@ _Row = tuple[Measure, Baseline, int]  # of one quantity; int is the number of ru
 
 
 @dataclass(frozen=True)
-class Bench:
+class ConfirmationContext:
     """Settings and folders of confirming runs.
 
     Attributes:
@@ -58,7 +58,7 @@ class Bench:
 
 
 def confirm(
-    bench: Bench,
+    context: ConfirmationContext,
     cases: Sequence[Case],
     pair: Pair,
     suspects: Sequence[Finding],
@@ -67,7 +67,7 @@ def confirm(
     """Return the suspects of one configuration, updated with the results of fresh runs.
 
     Args:
-        bench: Settings and folders of the runs.
+        context: Settings and folders of the runs.
         cases: A case of the configuration, or one of each category that it is the mean of.
         pair: Its runs and baseline.
         suspects: The suspected findings.
@@ -77,14 +77,14 @@ def confirm(
     if why := why_unreachable(base.commit, base.dirty):
         return [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
     try:
-        trees = {"A": tree_of(str(base.commit), bench.trees), "B": current_tree()}
+        trees = {"A": tree_of(str(base.commit), context.trees), "B": current_tree()}
     except CodeTreeError as error:
         return [replace(finding, method=f"not confirmed: {error}") for finding in suspects]
     # A model without randomness has exact scores, but its speeds and memory vary.
     exact = [finding for finding in suspects if finding.method == FIXED]
     varying = [finding for finding in suspects if finding.method != FIXED]
-    found = _fixed(bench, cases[0], trees, base, exact) if exact else []
-    return found + (_varying(bench, cases, pair, trees, varying, screens) if varying else [])
+    found = _fixed(context, cases[0], trees, base, exact) if exact else []
+    return found + (_varying(context, cases, pair, trees, varying, screens) if varying else [])
 
 
 def reachable_base(pair: Pair) -> Run:
@@ -108,7 +108,7 @@ def first_reachable(runs: Iterable[Run]) -> Run | None:
 
 
 def _varying(
-    bench: Bench,
+    context: ConfirmationContext,
     cases: Sequence[Case],
     pair: Pair,
     trees: Mapping[str, CodeTree],
@@ -120,18 +120,20 @@ def _varying(
     # A fixed model has the same scores, and does the same work, for every seed.
     count = max([int(plan_runs(*row)[0]) for row in rows.values()], default=RERUNS)
     apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
-    place, parts = bench.folder / pair.series.configuration, len(cases)
-    blocks = [_block(bench, cases, trees, count, place / "block0", apart)]
+    place, parts = context.folder / pair.series.configuration, len(cases)
+    blocks = [_block(context, cases, trees, count, place / "block0", apart)]
     if any(_verdict(row, blocks, name, parts).passed for name, row in rows.items()):
-        blocks.append(_block(bench, cases, trees, count, place / "block1", apart))
+        blocks.append(_block(context, cases, trees, count, place / "block1", apart))
     return [_judged(finding, rows.get(finding.quantity), blocks, parts) for finding in suspects]
 
 
-def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: str) -> Finding:
+def confirm_failure(
+    context: ConfirmationContext, case: Case, window: Sequence[Run], message: str
+) -> Finding:
     """Check whether a case that no longer finishes still finishes with the baseline's code.
 
     Args:
-        bench: Settings and folders of the runs.
+        context: Settings and folders of the runs.
         case: The case.
         window: Runs of its baseline, oldest first.
         message: How it failed tonight.
@@ -140,15 +142,15 @@ def confirm_failure(bench: Bench, case: Case, window: Sequence[Run], message: st
     found = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=f"fails: {message}")
     if why := why_unreachable(base.commit, base.dirty):
         return replace(found, method=f"{found.method} (not confirmed: {why})")
-    place = bench.folder / case.configuration / f"failure{case.replicate}"
-    again = run_fresh(current_tree(), [case], bench.settings, place / "B")[0]
+    place = context.folder / case.configuration / f"failure{case.replicate}"
+    again = run_fresh(current_tree(), [case], context.settings, place / "B")[0]
     if again.record is not None:
         return replace(found, method=f"failed once and then finished: {message}")
     try:
-        tree = tree_of(str(base.commit), bench.trees)
+        tree = tree_of(str(base.commit), context.trees)
     except CodeTreeError as error:
         return replace(found, method=f"{found.method} (not confirmed: {error})")
-    before = run_fresh(tree, [case], bench.settings, place / "A")[0]
+    before = run_fresh(tree, [case], context.settings, place / "A")[0]
     if before.record is None:
         return replace(found, method=f"{found.method} (and so does the baseline's code)")
     why = f"fails twice, and finishes with {str(tree.commit)[:7]}: {message}"
@@ -168,7 +170,7 @@ def _rows(suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair) ->
 
 
 def _block(
-    bench: Bench,
+    context: ConfirmationContext,
     cases: Sequence[Case],
     trees: Mapping[str, CodeTree],
     count: int,
@@ -179,7 +181,7 @@ def _block(
     seeds = range(FIRST_REPLICATE + block * count, FIRST_REPLICATE + (block + 1) * count)
     wanted = [replace(case, replicate=seed) for seed in seeds for case in cases]
     order = run_order(count) if apart else ("AB", "BA")[block]
-    settings = bench.settings if apart else replace(bench.settings, measurements=False)
+    settings = context.settings if apart else replace(context.settings, measurements=False)
     return run_block(order, trees, wanted, settings, place)
 
 
@@ -276,11 +278,15 @@ def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) 
 
 
 def _fixed(
-    bench: Bench, case: Case, trees: Mapping[str, CodeTree], base: Run, suspects: Sequence[Finding]
+    context: ConfirmationContext,
+    case: Case,
+    trees: Mapping[str, CodeTree],
+    base: Run,
+    suspects: Sequence[Finding],
 ) -> list[Finding]:
     """Judge suspects of a model without randomness by one run of each side."""
-    place = bench.folder / case.configuration / "fixed"
-    settings = replace(bench.settings, measurements=False, keep_maps=True)
+    place = context.folder / case.configuration / "fixed"
+    settings = replace(context.settings, measurements=False, keep_maps=True)
     sides = run_block("AB", trees, [case], settings, place)
     before, after = sides["A"][0], sides["B"][0]
     if before.record is None or after.record is None:

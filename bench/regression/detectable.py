@@ -64,7 +64,7 @@ def minimum_effect(
     floors = RELEVANT * measure.step(baseline.center) / deviation
     designs = list(case_designs(measure, baseline, runs, tonight))
     spreads = np.ones(len(deviation))
-    # The drop decides how noisy its runs are, and that the drop: twice around is near enough.
+    # Noise depends on the effect and the effect on the noise; two fixed-point iterations suffice.
     for _ in range(_ROUNDS):
         effects = np.full(len(deviation), np.inf)
         for case, design in designs:

@@ -12,18 +12,18 @@ ALLOWANCE = 0.5
 LIMIT = 8.0
 """Sum at which drift is reported, as a suspect but never as an alarm."""
 
-_MOST = 3.0
+_MAX_SCORE = 3.0
+"""Largest score of a night in either direction, so that one outlier cannot trigger a report."""
 
 
 def drift_score(p: ArrayLike) -> Array:
     """Return a night's normal scores from the screen's p values; 0 where there is none.
 
     Args:
-        p: One-sided p values of no drop, any shape. A score is at most 3, so that a single outlier
-            cannot trigger a report.
+        p: One-sided p values of no drop, any shape.
     """
     scores = -ndtri(np.asarray(p, dtype=float))
-    return np.where(np.isnan(scores), 0.0, np.clip(scores, -_MOST, _MOST))
+    return np.where(np.isnan(scores), 0.0, np.clip(scores, -_MAX_SCORE, _MAX_SCORE))
 
 
 def cusum(scores: ArrayLike, start: ArrayLike = 0.0) -> Array:

@@ -2,11 +2,11 @@
 
 import os
 
-from bench.provenance.commit import current_commit
+from bench.provenance.commit import current_commit, short_commit
 from bench.record import Record
 from bench.regression.baselines import Baselines
 from bench.regression.code_tree import remove_trees
-from bench.regression.confirmation import Bench, reachable_base
+from bench.regression.confirmation import ConfirmationContext, reachable_base
 from bench.regression.journal import Night
 from bench.regression.plan import Plan
 from bench.regression.verdicts import Say, judge
@@ -28,7 +28,7 @@ class Gate:
         self._say = say
         self._baselines = Baselines(settings.results_dir)
         # Fresh runs alternate, so a busy machine slows both sides.
-        self._bench = Bench(settings, folder, folder / "trees", busy=True)
+        self._context = ConfirmationContext(settings, folder, folder / "trees", busy=True)
         self._night = Night(
             name="",
             path=folder / "journal.jsonl",
@@ -41,7 +41,7 @@ class Gate:
 
     def close(self) -> None:
         """Remove the worktrees of the baseline's commits."""
-        remove_trees(self._bench.trees)
+        remove_trees(self._context.trees)
 
     def check(self, record: Record) -> str:
         """Return a line per regressed quantity and what to do; empty if nothing regressed.
@@ -51,7 +51,7 @@ class Gate:
         """
         # A finding about another seed says nothing about this one.
         self._night.findings.clear()
-        verdicts = judge([record], self._night, self._baselines, self._bench, self._say)
+        verdicts = judge([record], self._night, self._baselines, self._context, self._say)
         for configuration, why in verdicts.without.items():
             self._say(
                 f"{configuration} is not compared: {why}. python -m bench nightly makes baselines."
@@ -66,7 +66,7 @@ class Gate:
         base = next((reachable_base(pair).commit for pair in pairs), None)
         if worse and base:
             worse.append(
-                f"git diff {base[:12]} shows what changed since its baseline. If it is intended: "
-                f"python -m bench accept {name} --reason …"
+                f"git diff {short_commit(base)} shows what changed since its baseline. If it is "
+                f"intended: python -m bench accept {name} --reason …"
             )
         return "\n".join(worse)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from bench.provenance.commit import short_commit
 from bench.regression.baselines import Acceptance, Run
 from bench.regression.ledger import Alarm
 from bench.regression.series import Quantity, Series
@@ -35,7 +36,10 @@ def history_table(
         names = list(quantities or usual_quantities(own))
         lines = [(run.finished, _row(run, names)) for run in own]
         lines += [
-            (one.accepted, [one.accepted[:10], _short(one.commit), "", f"accepted: {one.reason}"])
+            (
+                one.accepted,
+                [one.accepted[:10], short_commit(one.commit), "", f"accepted: {one.reason}"],
+            )
             for one in acceptances
         ]
         rows = [row for _, row in sorted(lines, key=lambda line: line[0])]
@@ -46,7 +50,7 @@ def history_table(
     for alarm in alarms:
         verdict = f"{alarm.verdict}: {alarm.why}" if alarm.verdict else "open"
         loss = Quantity(alarm.quantity).loss_text(alarm.loss)
-        span = f"{_short(alarm.base)} → {_short(alarm.head)}"
+        span = f"{short_commit(alarm.base)} → {short_commit(alarm.head)}"
         parts.append(f"alarm {alarm.raised[:10]}  {alarm.quantity} loss {loss}, {span} ({verdict})")
     return "\n".join(parts)
 
@@ -112,14 +116,10 @@ def history_otava(runs: Sequence[Run], quantities: Sequence[str] | None = None) 
 
 
 def _row(run: Run, names: Sequence[str]) -> list[str]:
-    commit = _short(run.commit) + ("+" if run.dirty else "")
+    commit = short_commit(run.commit) + ("+" if run.dirty else "")
     values = [Quantity(name).text(run.values[name]) if name in run.values else "" for name in names]
     return [run.finished[:10], commit, f"s{run.replicate}", run.outcome, *values]
 
 
 def _values(runs: Sequence[Run], name: str) -> list[float]:
     return [run.values[name] for run in runs if name in run.values]
-
-
-def _short(commit: str | None) -> str:
-    return commit[:10] if commit else "unknown"

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.lines import append_object, read_objects
+from bench.provenance.commit import short_commit
 
 VERDICTS = ("accepted", "fixed", "false")
 
-_COUNTED = {"fixed": "found fixed by a later night"}
+_COUNTED = {"fixed": "found fixed by a later nightly run"}
 """Names of verdicts that nobody gave."""
 
 
@@ -30,7 +31,7 @@ class Alarm:
         method: How it was confirmed.
         code: Hash of the code that is worse.
         profile: Profile of the runs; empty for an alarm of an earlier version.
-        machine: Machine of the runs, as in `Series`; likewise.
+        machine: Machine of the runs, as in `Series`; empty for an alarm of an earlier version.
         verdict: ``accepted``, ``fixed`` or ``false``; empty while it is open.
         why: The reason for the verdict, or the commit that fixed it.
     """
@@ -55,7 +56,8 @@ class Alarm:
     def id(self) -> str:
         """Return its id, which is equal for the same loss found twice."""
         where = f" {self.profile} on {self.machine}" if self.machine else ""
-        return f"{self.configuration} {self.quantity} {(self.head or self.raised)[:12]}{where}"
+        since = short_commit(self.head) if self.head else self.raised[:12]
+        return f"{self.configuration} {self.quantity} {since}{where}"
 
     def concerns(self, profile: str, machine: str) -> bool:
         """Return whether runs with a profile on a machine say anything about this loss."""

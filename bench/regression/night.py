@@ -18,7 +18,7 @@ from bench.provenance.commit import current_commit
 from bench.record import Record
 from bench.regression.baselines import Baselines
 from bench.regression.code_tree import remove_trees
-from bench.regression.confirmation import Bench
+from bench.regression.confirmation import ConfirmationContext
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.plan import UNUSABLE, NightOptions, make_plan
@@ -70,18 +70,18 @@ class Nightly:
             asked: The request, in words; a killed night with a different request is abandoned.
 
         Raises:
-            NightError: Another night is running on the results folder.
+            NightError: Another nightly run is using the results folder.
         """
         with self._lock():
             night = self._night(asked)
             self._run_cases(night)
-            bench = Bench(
+            context = ConfirmationContext(
                 self.settings, self.folder / night.name, self.folder / "trees", self.options.busy
             )
             records = list(self._records(night).values())
-            verdicts = judge(records, night, self.baselines, bench, self.say)
+            verdicts = judge(records, night, self.baselines, context, self.say)
             remember(verdicts, self.baselines, self.ledger)
-            remove_trees(bench.trees)
+            remove_trees(context.trees)
             return verdicts
 
     @contextmanager
@@ -94,8 +94,8 @@ class Nightly:
         except Timeout:
             who = holder.read_text().strip() if holder.is_file() else "unknown process"
             raise NightError(
-                f"Another night runs on {self.settings.results_dir} ({who}). Wait until it ends, "
-                "or name another folder with --results-dir."
+                f"Another nightly run is using {self.settings.results_dir} ({who}). Wait until it "
+                "ends, or name another folder with --results-dir."
             ) from None
         try:
             holder.write_text(f"process {os.getpid()} since {now()}\n")
@@ -112,11 +112,11 @@ class Nightly:
             same = (night.commit, night.dirty, night.asked) == (commit.commit, commit.dirty, asked)
             if same and all(map(self._is_of_this_code, self._candidates(night))):
                 journals.resume(night)
-                self.say(f"night {night.name} goes on: it was begun at {night.started}")
+                self.say(f"resuming nightly run {night.name}, started at {night.started}")
                 return night
             self.say(
-                f"night {night.name} was killed and cannot resume: code or options have changed "
-                "since. Starting a new night."
+                f"nightly run {night.name} was killed and cannot resume: code or options have "
+                "changed since. Starting a new one."
             )
             night.end(now())
         plan = make_plan(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bench.aggregate.markdown import EMPTY
+from bench.provenance.commit import short_commit
 from bench.regression.compare import Screen
 from bench.regression.confirmation import reachable_base
 from bench.regression.finding import Finding
@@ -30,9 +31,9 @@ _TITLES = {
 def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
     """Return the report as Markdown; it depends only on the journal, the records and the ledger."""
     night = verdicts.night
-    code = f"commit {night.commit[:12]}" if night.commit else "code without a commit"
+    code = f"commit {short_commit(night.commit)}" if night.commit else "code without a commit"
     code += " with uncommitted changes" if night.dirty else ""
-    parts = [f"# Night of {night.name}", f"{_conclusion(verdicts)}\n\n{code}, {night.asked}"]
+    parts = [f"# Nightly run of {night.name}", f"{_conclusion(verdicts)}\n\n{code}, {night.asked}"]
     parts += _found(verdicts.findings)
     parts += _section(
         "What to do", [f"* `{command}` {what}" for command, what in next_steps(verdicts)]
@@ -63,9 +64,12 @@ def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
         searched = sorted(mean.parts)[0]
         good = reachable_base(mean.pair).commit
         if good and head:
-            searched += f" --good {_short(good)} --bad {_short(head)}"
+            searched += f" --good {short_commit(good)} --bad {short_commit(head)}"
     return [
-        (f"python -m bench bisect {searched}", "finds the commit; give it this night's options"),
+        (
+            f"python -m bench bisect {searched}",
+            "finds the commit; give it this nightly run's options",
+        ),
         (
             f"python -m bench accept {name} --reason …",
             "if the change is intended: starts a new baseline",
@@ -87,7 +91,7 @@ def _conclusion(verdicts: Verdicts) -> str:
     paired = sum(len(pair.tonight) for pair in verdicts.pairs)
     compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"
     if verdicts.runs and not paired:
-        compared += ": they begin one, with which the next night is compared"
+        compared += ": the next nightly run is compared with them"
     if counts["regressed"]:
         cases = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
         return f"**REGRESSED**: {_named(sorted(cases))}. {compared}.{lost}"
@@ -168,7 +172,7 @@ def _unseen(verdicts: Verdicts) -> Iterator[str]:
         )
         yield (
             f"* {tests} tests of values that vary from run to run: {expected:.1g} false alarms are "
-            "expected a night, if runs vary independently of each other"
+            "expected in each nightly run, if runs vary independently of each other"
         )
 
 
@@ -194,7 +198,7 @@ def _alarms(ledger: Ledger) -> Iterator[str]:
         yield f"* {ledger.ignored_text()}"
     for alarm in ledger.open():
         what = f"`{alarm.configuration}` {alarm.quantity}"
-        span = f"worse at {_short(alarm.head)} than at {_short(alarm.base)}"
+        span = f"worse at {short_commit(alarm.head)} than at {short_commit(alarm.base)}"
         yield f"* open since {alarm.raised[:10]}: {what}, {span}"
 
 
@@ -203,10 +207,6 @@ def _grouped(reasons: dict[str, str]) -> dict[str, list[str]]:
     for name, why in reasons.items():
         groups.setdefault(why, []).append(name)
     return groups
-
-
-def _short(commit: str | None) -> str:
-    return commit[:12] if commit else "unknown"
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.provenance.commit import current_commit
+from bench.provenance.commit import current_commit, short_commit
 from bench.regression.baselines import STANDING, Baselines, Run, run_of
 from bench.regression.compare import Pair, drift_after
 from bench.regression.confirmation import first_reachable, reachable_base
@@ -95,7 +95,8 @@ def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) 
                 continue
             quiet = [run.code for run in pair.window if run.outcome == "ok"]
             if alarm.code not in (pair.tonight[0].code, *quiet):
-                ledger.judge(alarm, "fixed", f"fixed by {(verdicts.night.commit or '?')[:12]}")
+                commit = verdicts.night.commit
+                ledger.judge(alarm, "fixed", f"fixed by {short_commit(commit) if commit else '?'}")
                 continue
             verdicts.notes.append(
                 f"{alarm.configuration}: the loss of {alarm.quantity} that alarmed on "

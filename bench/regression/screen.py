@@ -23,8 +23,8 @@ SHIFT_LIMIT = 0.01
 DISCOVERY_RATE = 0.10
 """Share of wrong suspects accepted on the page."""
 
-_MOST_DEGREES = 200.0  # of a prior: from here on a t test takes the variance for known
-_FEWEST_RUNS, _FEWEST_RESIDUALS = 5, 200  # for the tail of noise
+_MAX_DEGREES = 200.0  # of a prior: from here on a t test takes the variance for known
+_MIN_RUNS, _MIN_RESIDUALS = 5, 200  # for the tail of noise
 _SMALLEST = 1e-3  # deviation in units of delta: equal runs have no variance to divide by
 
 
@@ -122,8 +122,8 @@ def fit_prior(variances: ArrayLike, degrees: ArrayLike) -> Prior:
     if usable.sum() < 3:
         return Prior(0.0, 0.0)
     half = d[usable] / 2
-    # The logarithm of a chi-square variance scatters by trigamma(half) about psi(half) − log(half);
-    # what it scatters beyond that, true variances do.
+    # The logarithm of a sample variance has mean psi(half) − log(half) and variance trigamma(half);
+    # any excess is the spread of the true variances.
     logs = np.log(s2[usable]) - psi(half) + np.log(half)
     own, spread = float(polygamma(1, half).mean()), float(logs.var(ddof=1))
     # Standard error of a sample variance, with the kurtosis of chi-square logarithms.
@@ -136,8 +136,8 @@ def fit_prior(variances: ArrayLike, degrees: ArrayLike) -> Prior:
 
 def _prior_degrees(excess: float) -> float:
     """Return the degrees of freedom whose true variances' logarithms have a given variance."""
-    floor = float(polygamma(1, _MOST_DEGREES / 2))
-    return 2 * inverse_trigamma(excess) if excess > floor else _MOST_DEGREES
+    floor = float(polygamma(1, _MAX_DEGREES / 2))
+    return 2 * inverse_trigamma(excess) if excess > floor else _MAX_DEGREES
 
 
 def shrink(prior: Prior, variances: ArrayLike, degrees: ArrayLike) -> tuple[Array, Array]:
@@ -182,8 +182,8 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
 
 def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: float) -> float:
     """Return how far all cases' scaled residuals reach at a quantile, relative to normal ones."""
-    enough = (runs >= _FEWEST_RUNS) & (degrees > 0)
-    if runs[enough].sum() < _FEWEST_RESIDUALS:
+    enough = (runs >= _MIN_RUNS) & (degrees > 0)
+    if runs[enough].sum() < _MIN_RESIDUALS:
         return 1.0
     typical = int(np.median(runs[enough]))
     wider = stdtrit(np.median(degrees[enough]), (1 + share) / 2) / ndtri((1 + share) / 2)

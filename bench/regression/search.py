@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.case import Case
+from bench.provenance.commit import short_commit
 from bench.regression.baselines import run_of
 from bench.regression.bisection import (
     CONFIDENCE,
     LEVEL_RUNS,
-    MOST_RUNS,
+    MAX_RUNS,
     Bisection,
     BisectionError,
     touch_prior,
@@ -88,7 +89,7 @@ class Search:
         settings: Settings,
         depends: Sequence[str],
         say: Callable[[str], None],
-        most_runs: int = MOST_RUNS,
+        most_runs: int = MAX_RUNS,
     ) -> None:
         self.question, self._say, self._most_runs = question, say, most_runs
         scored = question.finishes or Quantity(question.quantity).kind == "quality"
@@ -130,8 +131,8 @@ class Search:
                 value = self._value(run)
                 search.add(commit, value, ends.repeated(number, run))
                 self._say(
-                    f"{commit[:10]}  {self._text(value)}  so far likeliest: "
-                    f"{search.suspects[-1][:10]} ({100 * search.confidence:.0f} %)"
+                    f"{short_commit(commit)}  {self._text(value)}  so far likeliest: "
+                    f"{short_commit(search.suspects[-1])} ({100 * search.confidence:.0f} %)"
                 )
             self._keep(search)
         return search
@@ -160,11 +161,12 @@ class Search:
     def _check_loss(self, good: float, bad: float) -> None:
         """Say what the two ends have; refuse a search for a loss that is none."""
         question, ends = self.question, (self._text(good), self._text(bad))
-        self._say(f"good {question.good[:10]}  {ends[0]}\nbad  {question.bad[:10]}  {ends[1]}")
+        good_commit, bad_commit = short_commit(question.good), short_commit(question.bad)
+        self._say(f"good {good_commit}  {ends[0]}\nbad  {bad_commit}  {ends[1]}")
         if not bad < good:
             raise BisectionError(
-                f"{question.quantity} is not worse at {question.bad[:10]} ({ends[1]}) than at "
-                f"{question.good[:10]} ({ends[0]}): there is no loss to search for. Name other "
+                f"{question.quantity} is not worse at {bad_commit} ({ends[1]}) than at "
+                f"{good_commit} ({ends[0]}): there is no loss to search for. Name other "
                 "commits with --good and --bad, or another --quantity."
             )
 
@@ -196,9 +198,9 @@ class Search:
             return None
         run = self._run(question.good, telling[0])
         if run is None or not same_results(question.quantity, run, ends.good[telling[0]]):
-            self._say("a run of the night is not repeated exactly here: both ends run anew")
+            self._say("the nightly run does not repeat exactly here: both ends run again")
             return None
-        self._say(f"the night's {len(ends.good)} and {len(ends.bad)} runs of both ends hold here")
+        self._say(f"both ends keep the nightly run's {len(ends.good)} and {len(ends.bad)} runs")
         return ends
 
     def _new_ends(self) -> Ends:
@@ -212,7 +214,8 @@ class Search:
         for commit, of_end in runs.items():
             if not of_end:
                 raise BisectionError(
-                    f"Wanted a commit that runs, found that {commit[:10]} does not: name another."
+                    f"Wanted a commit that runs, found that {short_commit(commit)} does not: name "
+                    "another."
                 )
         return Ends(question.quantity, runs[question.good], runs[question.bad])
 
@@ -238,14 +241,14 @@ class Search:
         try:
             tree = tree_of(commit, self._trees)
         except CodeTreeError as error:
-            self._say(f"{commit[:10]}  skipped: {error}")
+            self._say(f"{short_commit(commit)}  skipped: {error}")
             return None
         place = self._folder / commit[:12] / str(number)
         run = run_fresh(tree, [case], self._settings, place)[0]
         if question.finishes:
             return run
         if run.record is None:
-            self._say(f"{commit[:10]}  skipped: {run.problem.splitlines()[0]}")
+            self._say(f"{short_commit(commit)}  skipped: {run.problem.splitlines()[0]}")
             return None
         return None if math.isnan(self._value(run)) else run
 

@@ -19,7 +19,7 @@ from bench.regression.compare import (
     screen_all,
     values_at,
 )
-from bench.regression.confirmation import Bench, confirm, confirm_failure
+from bench.regression.confirmation import ConfirmationContext, confirm, confirm_failure
 from bench.regression.dataset_means import (
     DatasetMean,
     dataset_means,
@@ -39,7 +39,10 @@ Say = Callable[[str], None]
 _ROUNDING = 1e-3
 """Difference in a metric that kernels without a fixed order of summation may cause."""
 
-COMMIT_FIRST = "had uncommitted changes, and an alarm names a commit: commit, and run a night"
+COMMIT_FIRST = (
+    "had uncommitted changes, and an alarm names a commit: commit, then run "
+    "`python -m bench nightly`"
+)
 
 _CANARY_SPEEDS = ("inference_images_per_s", "latency_p50_ms", "train_images_per_s")
 
@@ -89,7 +92,11 @@ class Verdicts:
 
 
 def judge(
-    records: Sequence[Record], night: Night, baselines: Baselines, bench: Bench, say: Say
+    records: Sequence[Record],
+    night: Night,
+    baselines: Baselines,
+    context: ConfirmationContext,
+    say: Say,
 ) -> Verdicts:
     """Compare a night's records with their baselines and confirm the suspects.
 
@@ -99,14 +106,14 @@ def judge(
         records: The night's records, finished or failed.
         night: The night, to which the findings are added.
         baselines: The baselines to compare with.
-        bench: Settings and folders of confirming runs.
+        context: Settings and folders of confirming runs.
         say: Prints a line.
     """
     cases = {record.case.configuration: record.case for record in reversed(records)}
     verdicts = Verdicts(night)
     verdicts.failed = [record for record in records if record.status != "ok"]
     verdicts.runs = [run_of(record, night.name) for record in records if record.status == "ok"]
-    if bench.busy:
+    if context.busy:
         verdicts.runs = [replace(run, disturbed=False) for run in verdicts.runs]
     _pair(verdicts, cases, baselines)
     canary = {one.case.configuration for one in night.plan.planned if one.reason == "canary"}
@@ -128,8 +135,8 @@ def judge(
         for pair in canaries
         if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair))
     ]
-    _confirm(verdicts, cases, bench, say)
-    _failures(verdicts, baselines, bench, say)
+    _confirm(verdicts, cases, context, say)
+    _failures(verdicts, baselines, context, say)
     verdicts.notes += drifting(drift_after(screens))
     return verdicts
 
@@ -189,7 +196,9 @@ def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
     return deviations
 
 
-def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: Say) -> None:
+def _confirm(
+    verdicts: Verdicts, cases: Mapping[str, Case], context: ConfirmationContext, say: Say
+) -> None:
     through = {finding.configuration for finding in verdicts.findings}
     screened: dict[str, list[Finding]] = {}
     for screen in verdicts.screens:
@@ -209,19 +218,19 @@ def _confirm(verdicts: Verdicts, cases: Mapping[str, Case], bench: Bench, say: S
         if name in through:
             continue
         findings = [finding for finding in screened[name] if finding.outcome != "suspect"]
-        why = _why_unnamed(verdicts.night, pairs[name].tonight[0].code, bench) if suspects else ""
+        why = _why_unnamed(verdicts.night, pairs[name].tonight[0].code, context) if suspects else ""
         if why:
             findings += [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
         elif suspects:
             which = ", ".join(finding.quantity for finding in suspects)
             say(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
-            findings += confirm(bench, parts[name], pairs[name], suspects, verdicts.screens)
+            findings += confirm(context, parts[name], pairs[name], suspects, verdicts.screens)
         verdicts.night.find([finding for finding in findings if _worth(finding)])
         for finding in findings:
             say(f"  {finding.outcome}: {finding.text()}")
 
 
-def _why_unnamed(night: Night, code: str, bench: Bench) -> str:
+def _why_unnamed(night: Night, code: str, context: ConfirmationContext) -> str:
     """Return why an alarm could name no commit: the code it is about was not committed.
 
     Changes of files that the case does not import do not count.
@@ -229,11 +238,11 @@ def _why_unnamed(night: Night, code: str, bench: Bench) -> str:
     Args:
         night: The night.
         code: Hash of the case's code.
-        bench: Settings, to find the files of that code.
+        context: Settings, to find the files of that code.
     """
     if not night.dirty:
         return ""
-    files = Store(bench.settings.runs_dir).code_files(code)
+    files = Store(context.settings.runs_dir).code_files(code)
     changed = uncommitted_files()
     own = changed if files is None else [file for file in changed if file in files]
     if changed and not own:
@@ -261,7 +270,9 @@ def _most_suspicious_first(screened: Mapping[str, Sequence[Finding]]) -> list[st
     return list(dict.fromkeys([*first, *(finding.configuration for finding in found)]))
 
 
-def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) -> None:
+def _failures(
+    verdicts: Verdicts, baselines: Baselines, context: ConfirmationContext, say: Say
+) -> None:
     """Check whether cases that no longer finish are regressions."""
     through = {f.configuration for f in verdicts.findings if f.quantity == FINISHES}
     for record in verdicts.failed:
@@ -271,11 +282,11 @@ def _failures(verdicts: Verdicts, baselines: Baselines, bench: Bench, say: Say) 
         if case.configuration in through or not window:
             continue
         through.add(case.configuration)
-        if why := _why_unnamed(verdicts.night, record.code.get("hash", ""), bench):
+        if why := _why_unnamed(verdicts.night, record.code.get("hash", ""), context):
             said = f"fails: {message.splitlines()[0]} (not confirmed: {why})"
             finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=said)
             verdicts.night.find([finding])
             continue
-        finding = confirm_failure(bench, case, window, message.splitlines()[0])
+        finding = confirm_failure(context, case, window, message.splitlines()[0])
         verdicts.night.find([finding])
         say(f"{finding.outcome}: {case.configuration} {finding.text()}")

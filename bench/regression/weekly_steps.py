@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST_WEEKS = 8
+MIN_WEEKS = 8
 """Minimum number of weeks with runs to search for steps."""
 
 _SHORTEST = 3
@@ -73,12 +73,12 @@ def weekly_levels(times: Sequence[datetime], values: Sequence[float]) -> list[Le
         values: Their values.
 
     Returns:
-        Levels, oldest first; none with fewer than `FEWEST_WEEKS` weeks.
+        Levels, oldest first; none with fewer than `MIN_WEEKS` weeks.
     """
     import ruptures
 
     weeks = weekly_medians(times, values)
-    if len(weeks) < FEWEST_WEEKS:
+    if len(weeks) < MIN_WEEKS:
         return []
     medians = np.array([value for _, value in weeks])
     search = ruptures.Pelt(model="l2", min_size=_SHORTEST, jump=1).fit(

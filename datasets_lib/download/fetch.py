@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from datasets_lib.atomic import sync
+from datasets_lib.atomic import DISK_FULL, sync
 from datasets_lib.download.network import unreachable
 from datasets_lib.layouts.category import DatasetError
 
@@ -23,7 +23,6 @@ Progress = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 18
 _CHECKSUM = re.compile(r"(sha256|md5):([0-9a-f]{8,64})")
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _TRANSIENT = {408, 429}
 _RANGE_NOT_SATISFIABLE = 416
 _MAX_PAUSE_SECONDS = 30.0
@@ -136,7 +135,7 @@ def download(
     except DownloadError:
         raise
     except OSError as error:
-        full = error.errno in _DISK_FULL
+        full = error.errno in DISK_FULL
         raise DownloadError(
             f"Wanted to write the download {target}, found that "
             f"{f'the disk is full ({error.strerror})' if full else error}. "

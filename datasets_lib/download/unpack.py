@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from datasets_lib.atomic import sync
+from datasets_lib.atomic import DISK_FULL, sync
 from datasets_lib.layouts.category import DatasetError
 
 Progress = Callable[[int, int | None], None]
@@ -25,7 +25,6 @@ _HARMLESS_BYTES = 64 << 20
 # Minimum cost of a member: millions of empty files are a bomb too.
 _MEMBER_BYTES = 512
 _UTF8_MARK = 0x800
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -177,7 +176,7 @@ def _explained(archive: Path, folder: Path) -> Iterator[None]:
         # gzip and bzip2 report damage as an OSError without a number.
         if error.errno is None:
             raise ArchiveError(_damaged(archive, str(error))) from error
-        full = error.errno in _DISK_FULL
+        full = error.errno in DISK_FULL
         raise DatasetError(
             f"Wanted to unpack {archive} to {folder.parent}, found that "
             f"{f'the disk is full ({error.strerror})' if full else error}. "

@@ -13,6 +13,7 @@ from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
     composed,
+    first_names,
     folder_id,
     in_words,
     list_folder,
@@ -74,8 +75,9 @@ def read(root: Path) -> Classification:
     train, test = map(_only, splits)
     classes, tested = _classes(train), _classes(test)
     if unknown := [name for name in tested if name not in classes]:
+        shown = first_names(unknown, quote="'")
         raise DatasetError(
-            f"{test} has classes that {train} lacks: {_some(unknown)}. No model can learn them; "
+            f"{test} has classes that {train} lacks: {shown}. No model can learn them; "
             "rename the folders as in train, or move them out of the split."
         )
     names = tuple(composed(folder.name) for folder in classes.values())
@@ -161,8 +163,3 @@ def _sample(root: Path, image: Path) -> Sample:
             "the file or its folder."
         )
     return Sample(name, image)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return ", ".join(f"'{name[:40]}'" for name in names[:3]) + more

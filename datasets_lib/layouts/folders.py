@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -263,3 +263,18 @@ def in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 def in_words(suffixes: Iterable[str]) -> str:
     """Return suffixes as a list for an error message."""
     return ", ".join(sorted(suffixes))
+
+
+def first_names(names: Sequence[str], quote: str = "") -> str:
+    """Return the first three names for an error message, and how many more there are.
+
+    Args:
+        names: The names; of long ones only the beginning is shown.
+        quote: Character on either side of a name.
+
+    Example:
+        >>> first_names(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(f"{quote}{name[:40]}{quote}" for name in names[:3]) + more

@@ -185,7 +185,7 @@ def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(_group(sample) or sample.name, []).append(sample)
-    return [groups[name] for name in sorted(groups, key=_digest)]
+    return [groups[name] for name in sorted(groups, key=hash_key)]
 
 
 def _group(sample: Sample) -> str | None:
@@ -205,9 +205,10 @@ def _check_prefix(samples: Sequence[Sample]) -> None:
 
 
 def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
-    return sorted(samples, key=lambda sample: _digest(sample.name))
+    return sorted(samples, key=lambda sample: hash_key(sample.name))
 
 
 @lru_cache(maxsize=1 << 16)  # cases of one category sort the same names
-def _digest(name: str) -> tuple[str, str]:
+def hash_key(name: str) -> tuple[str, str]:
+    """Return a sort key that orders names by their hash; equal hashes by name."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(), name

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from datasets_lib.entry import Archive, Counts, DatasetEntry
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
-from datasets_lib.layouts.folders import marked_folder, subfolders
+from datasets_lib.layouts.folders import first_names, marked_folder, subfolders
 
 NAME = "tiny_imagenet"
 FOLDER = "tiny-imagenet-200"
@@ -73,7 +73,7 @@ def _class_names(path: Path, wnids: list[str]) -> tuple[str, ...]:
             words[wnid] = names.split(",")[0].strip()
     missing = [wnid for wnid in wnids if not words.get(wnid)]
     if missing:
-        raise _refused(path, "words for every class", f"none for {_some(missing)}")
+        raise _refused(path, "words for every class", f"none for {first_names(missing)}")
     uses = Counter(words[wnid] for wnid in wnids)
     return tuple(words[w] if uses[words[w]] == 1 else f"{words[w]} ({w})" for w in wnids)
 
@@ -82,7 +82,7 @@ def _train(folder: Path, classes: tuple[str, ...], label_of: Mapping[str, int]) 
     train = folder / "train"
     present = {path.name for path in _subfolders(train)}
     if unknown := sorted(present - label_of.keys()):
-        raise _refused(train, f"folders of the classes in {WNIDS}", f"also {_some(unknown)}")
+        raise _refused(train, f"folders of the classes in {WNIDS}", f"also {first_names(unknown)}")
     samples, labels = [], []
     for wnid, label in label_of.items():
         names = _images(train / wnid / "images")
@@ -98,16 +98,16 @@ def _val(folder: Path, classes: tuple[str, ...], label_of: Mapping[str, int]) ->
     images = folder / "val" / "images"
     present = _images(images)
     if missing := sorted(annotated.keys() - set(present)):
-        raise _refused(images, f"the images that {ANNOTATIONS} names", f"no {_some(missing)}")
+        raise _refused(images, f"the images that {ANNOTATIONS} names", f"no {first_names(missing)}")
     if extra := [name for name in present if name not in annotated]:
-        found = f"no line for {_some(extra)}"
+        found = f"no line for {first_names(extra)}"
         raise _refused(folder / ANNOTATIONS, "a line for every image of val/images", found)
     samples = tuple(_sample(folder, f"val/images/{name}") for name in annotated)
     return FileSplit(classes, samples, tuple(annotated.values()))
 
 
 def _annotations(path: Path, label_of: Mapping[str, int]) -> dict[str, int]:
-    """Labels by file name, in the file's order; its other columns are a box, which is ignored."""
+    """Return labels by file name, in the file's order; its other columns, a box, are ignored."""
     labels: dict[str, int] = {}
     wanted = "lines of image, class and the four sides of a box, separated by tabs"
     for number, line in enumerate(_lines(path), start=1):
@@ -153,11 +153,6 @@ def _lines(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise _refused(path, "a text file", f"bytes that are not UTF-8 ({error.reason})") from error
     return lines[:-1] if lines[-1] == "" else lines
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return ", ".join(name[:40] for name in names[:3]) + more
 
 
 def _refused(path: Path, wanted: str, found: str) -> DatasetError:

@@ -12,7 +12,7 @@ _SAME = 0.9
 nearest of 60 others, the same surfaces photographed twice 0.99 (noise of 3 gray levels).
 In magnetic tile, whose tiles were photographed several times, 30 % of the test images reach it."""
 
-_FEWEST = 8
+_MIN_IMAGES = 8
 """Minimum number of images for a meaningful mean image."""
 
 
@@ -31,7 +31,7 @@ def near_duplicates(train: list[bytes], test: list[bytes]) -> int:
         train: Thumbnails of the training images.
         test: Thumbnails of the normal test images.
     """
-    if len(train) < _FEWEST or not test:
+    if len(train) < _MIN_IMAGES or not test:
         return 0
     fitted, tested = _pixels(train), _pixels(test)
     mean = fitted.mean(0)

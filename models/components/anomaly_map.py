@@ -91,7 +91,7 @@ def of_maps(maps: Tensor) -> Prediction:
 def _upsample_blur_matrix(
     small: int, large: int, sigma: float, device: torch.device, align_corners: bool
 ) -> Tensor:
-    """``(large, small)`` float32: what upsampling and blurring do to a column of pixels."""
+    """Return the ``(large, small)`` float32 matrix that upsamples and blurs a column of pixels."""
     # Cached, so it must not be an inference tensor, wherever it is first needed.
     with torch.inference_mode(False), torch.no_grad():
         identity = torch.eye(small, dtype=torch.float64)
@@ -105,7 +105,10 @@ def _upsample_blur_matrix(
 
 
 def _blur_matrix(size: int, sigma: float) -> Tensor:
-    """``(size, size)`` float64 Gaussian; the border repeats its edge pixel (d c b a | a b c d)."""
+    """Return a ``(size, size)`` float64 matrix that blurs a column by a Gaussian.
+
+    The border is mirrored and repeats its edge pixel (d c b a | a b c d).
+    """
     radius = int(_TRUNCATE * sigma + 0.5)
     offsets = torch.arange(-radius, radius + 1)
     kernel = torch.exp(-0.5 * (offsets.double() / sigma) ** 2)
@@ -118,7 +121,10 @@ def _blur_matrix(size: int, sigma: float) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _repeat_blur_matrix(small: int, large: int, device: torch.device) -> Tensor:
-    """``(large, small)``: repeats pixels, then a Gaussian with borders d c b | a b c d."""
+    """Return a ``(large, small)`` float32 matrix that repeats pixels, then blurs them.
+
+    The border is mirrored and does not repeat its edge pixel (d c b | a b c d).
+    """
     with torch.inference_mode(False), torch.no_grad():
         identity = torch.eye(small, dtype=torch.float64)[None]
         repeated = F.interpolate(identity, size=large, mode="nearest")[0]  # (small, large)

@@ -183,7 +183,7 @@ def trainable_network(
 
 
 def _layer(name: str) -> int | None:
-    """Which layer ends with this child: ``layer2``, ``stages_1``, ``blocks_1`` are the second."""
+    """Return the layer that ends with a child: 2 for ``layer2``, ``stages_1`` and ``blocks_1``."""
     if name.startswith("layer"):
         return int(name[-1])
     return int(name[-1]) + 1 if name.startswith(("stages_", "blocks_")) else None

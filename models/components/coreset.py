@@ -162,7 +162,7 @@ class _Greedy:
 
 
 def _pairwise(points: Points) -> Tensor:
-    """``(P, P)`` squared distances; negative on the diagonal, so no point is picked twice."""
+    """Return ``(P, P)`` squared distances; the diagonal is negative: no point is picked twice."""
     squares = points.squares
     between = torch.addmm(squares, points.rows, points.rows.T, alpha=-2)
     between.add_(squares[:, None]).clamp_min_(0)

@@ -173,7 +173,10 @@ def _search(x: Points, bank: Bank, best: Tensor, index: Tensor) -> tuple[Tensor,
 
 
 def _bounds(x: Points, bank: Bank) -> Tensor:
-    """``(Q, blocks, 256)`` lower bounds of squared distances minus ‖x‖²; padded with infinity."""
+    """Return ``(Q, blocks, 256)`` lower bounds of squared distances minus ‖x‖².
+
+    Padded with infinity.
+    """
     blocks = -(-len(bank) // _BLOCK)
     bounds = x.rows.new_empty(len(x), blocks * _BLOCK)
     bounds[:, len(bank) :] = torch.inf
@@ -196,12 +199,12 @@ def _try_least_bound(
 
 
 def _threshold(x: Points, best: Tensor) -> Tensor:
-    """``(Q,)`` thresholds: only bounds below them can belong to distances below the best."""
+    """Return ``(Q,)`` thresholds; only bounds below them may belong to shorter distances."""
     return best - (1 - _ROUNDING) * x.squares
 
 
 def _below(bounds: Tensor, least: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs whose bound is below the query's threshold, sorted by query, then by point."""
+    """Return pairs whose bound is below the query's threshold, sorted by query, then by point."""
     i, block = (least < threshold[:, None]).nonzero(as_tuple=True)
     pair, offset = (bounds[i, block] < threshold[i, None]).nonzero(as_tuple=True)
     return i[pair], block[pair] * _BLOCK + offset

@@ -32,9 +32,9 @@ class TransformerBackbone(FrozenBackbone):
     embeddings are resampled to the images' grid of patches (bicubic, antialiased); CaiT's once, to
     the size given. Dinomaly's published code resamples DINOv2's without antialiasing, and as if the
     grid were a tenth of a patch larger: at sizes other than 518 pixels its features differ from
-    ours, by how much was not measured for want of the weights. Images of a size that a network does
-    not take, such as sides that are not multiples of the patch size, are resized to the nearest
-    that it does (bilinear, antialiased).
+    ours; the difference was not measured, as it needs the weights. Images of a size that a network
+    does not take, such as sides that are not multiples of the patch size, are resized to the
+    nearest that it does (bilinear, antialiased).
 
     Attributes:
         layers: Tapped blocks, from 0, ascending.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
-from models.components.errors import ImageSizeError
+from models.components.image_size import check_multiple
 from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
@@ -181,11 +181,7 @@ def _initialize(module: nn.Module) -> None:
 
 def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
-    if height % STRIDE or width % STRIDE:
-        raise ImageSizeError(
-            f"DRAEM halves an image five times: wanted each side to be a multiple of {STRIDE} "
-            f"pixels, found {height}×{width}. Choose such an image size."
-        )
+    check_multiple("DRAEM halves an image five times", height, width, STRIDE)
 
 
 def _channels_last(images: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ class EfficientAD(AnomalyModel):
         return {"score": of_maps(resize_maps(combined, batch.size))}
 
     def _maps(self, images: Tensor) -> Tensor:
-        """``(B, 2, h, w)`` mean squared differences to the teacher and to the autoencoder."""
+        """Return ``(B, 2, h, w)`` mean squared differences to the teacher and the autoencoder."""
         normalized = self._normalized(images)
         target, student = self._taught(normalized), self.student(normalized)
         rebuilt = self.autoencoder(normalized, target.shape[-2:])

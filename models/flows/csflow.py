@@ -120,7 +120,7 @@ def cross_scale_flow(shapes: Sequence[Shape], hidden: int) -> SequenceINN:
 
 
 def _soft_clamp(values: Tensor) -> Tensor:
-    """``2/π arctan(h/α)``, which FrEIA multiplies by α: the paper's soft clamp."""
+    """Return ``2/π arctan(h/α)``, which FrEIA multiplies by α: the paper's soft clamp."""
     return (2 / math.pi) * torch.atan(values / _CLAMP)
 
 

@@ -101,7 +101,7 @@ class PatchCore(AnomalyModel):
         self.memory_bank.fill(_taken(patches, picks))
 
     def _projected(self, parts: list[Tensor], total: int) -> Tensor:
-        """``(N, p)`` features in which the coreset is picked."""
+        """Return ``(N, p)`` features in which the coreset is picked."""
         channels = self.embedding.channels
         if self._projection == "dense":
             projection = dense_projection(channels)
@@ -141,7 +141,7 @@ class PatchCore(AnomalyModel):
         return {"score": Prediction(scores=scores, maps=maps)}
 
     def _weights(self, patches: Tensor, nearest: Tensor) -> Tensor:
-        """``(B,)`` 1 − softmax of distances to the nearest patch's neighborhood (equation 7).
+        """Return ``(B,)`` 1 − softmax of distances to the nearest patch's neighbors (equation 7).
 
         Smaller if the patches around the nearest one are as far away: then it is not rare itself.
 
@@ -159,7 +159,7 @@ def _patches(embedding: Tensor) -> Tensor:
 
 
 def _taken(parts: list[Tensor], picks: Tensor) -> Tensor:
-    """Rows ``(M, C)`` of consecutive parts, without concatenating these."""
+    """Return rows ``(M, C)`` of consecutive parts, without concatenating these."""
     bank = parts[0].new_empty(len(picks), parts[0].shape[1])
     begin = 0
     for part in parts:

@@ -15,8 +15,8 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
-from models.components.errors import ImageSizeError
 from models.components.gradient_checkpointing import checkpoint_stages
+from models.components.image_size import check_multiple
 from models.reverse_distillation import checkpoint as rd_checkpoint
 from models.reverse_distillation.convnext_student import (
     AdaptedBottleneck,
@@ -73,12 +73,8 @@ class ReverseDistillation(AnomalyModel):
             ValueError: A side of the images is not a multiple of 32.
         """
         height, width = (side * STRIDES[1] for side in features[0].shape[-2:])
-        if height % _STRIDE or width % _STRIDE:
-            raise ImageSizeError(
-                f"Reverse Distillation halves and doubles an image {_STRIDE}-fold: wanted each "
-                f"side to be a multiple of {_STRIDE} pixels, found {height}×{width}. Choose such "
-                "an image size."
-            )
+        reason = f"Reverse Distillation halves and doubles an image {_STRIDE}-fold"
+        check_multiple(reason, height, width, _STRIDE)
         decoded: list[Tensor] = self.decoder(self.bottleneck(features))
         return decoded
 

@@ -19,7 +19,7 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import resize_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone, trainable_network
 from models.components.base import AnomalyModel, Batch, Prediction
-from models.components.errors import ImageSizeError
+from models.components.image_size import check_multiple
 from models.reverse_distillation.distance import distance_maps
 from models.reverse_distillation.resnet_student import SHAPES, ResNetDecoder, ResNetShape
 from models.uninet.bottleneck import AttentionBottleneck
@@ -137,11 +137,8 @@ def _mean_of_largest(maps: Tensor, shares: Tensor) -> Tensor:
 
 def _check_size(height: int, width: int) -> None:
     deepest = STRIDES[4]
-    if height % deepest or width % deepest:
-        raise ImageSizeError(
-            f"UniNet halves and doubles an image {deepest}-fold: wanted each side to be a multiple "
-            f"of {deepest} pixels, found {height}×{width}. Choose such an image size."
-        )
+    reason = f"UniNet halves and doubles an image {deepest}-fold"
+    check_multiple(reason, height, width, deepest)
 
 
 def build(

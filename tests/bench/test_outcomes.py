@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 from case_names import case_named
 
+from bench.run.case import explain
 from bench.run.inputs import Finder
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
@@ -50,6 +52,18 @@ def test_one_image_is_too_few_for_what_needs_two(session, store, tmp_path, write
     for outcome, message in outcomes.values():
         assert outcome == "data"
         assert "images" in message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_every_error_of_memory_is_filed_as_such(error):
+    assert explain(error)[0] == "oom"
 
 
 def category(train, test):

@@ -30,7 +30,7 @@ TONIGHT = {QUALITY.name: 2, DATASET_MEAN.name: 2, SPEED.name: 1}
 
 @dataclass
 class Tally:
-    """What nights without a change came to.
+    """The outcome of nights without a change.
 
     Attributes:
         nights: Nights simulated.
@@ -82,7 +82,7 @@ def quiet_nights(
     nights: int,
     random: Generator,
 ) -> Tally:
-    """Return what nights come to on which nothing has changed; every night has new cases."""
+    """Return the outcome of nights on which nothing changed; every night has new cases."""
     tally = Tally()
     for _ in range(nights):
         night = _Night(noise, measure, cases, random)

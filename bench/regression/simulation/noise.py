@@ -121,8 +121,9 @@ class Cases:
         Args:
             count: Runs of each case.
             effect: True drop of each run, broadcast to ``(N, count)``, on the scale of the tests.
-            night: Common speed of each run, broadcast likewise, as a logarithm.
-            missing: Chance of each run to be missing, broadcast likewise; the family's by default.
+            night: Common speed of each run, broadcast to ``(N, count)``, as a logarithm.
+            missing: Chance that each run is missing, broadcast to ``(N, count)``; the family's by
+                default.
             seeds: ``(count,)`` number of each run's seed; all differ by default.
         """
         shape = (len(self.level), count)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from bench.regression.bisection import CONFIDENCE, LEVEL_RUNS, MOST_RUNS
+from bench.regression.bisection import CONFIDENCE, LEVEL_RUNS, MAX_RUNS
 from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, Measure, describe
 from bench.regression.screen import CANARIES
 from bench.regression.simulation.datasets import CATEGORIES
@@ -13,10 +13,10 @@ from bench.regression.simulation.searches import COMMITS, LEAD, TOUCHING
 from bench.regression.simulation.validate import (
     CREEP,
     DRIFT_NIGHTS,
-    LEAST_POWER,
-    LEAST_RIGHT,
+    MAX_FALSE,
     MEASURES,
-    MOST_FALSE,
+    MIN_POWER,
+    MIN_RIGHT,
     POWER_BAND,
     FamilyResult,
     Validation,
@@ -57,7 +57,7 @@ def _false_alarms(validation: Validation) -> Iterator[str]:
     yield "## False alarms"
     yield (
         "Nights on which nothing changed. The bound is the upper 95 % Clopper-Pearson bound of "
-        f"the chance of any alarm in a night; it must be at most {percent(MOST_FALSE)}. On nights "
+        f"the chance of any alarm in a night; it must be at most {percent(MAX_FALSE)}. On nights "
         "on which the canaries say that the machine changed, no speed alarms."
     )
     names = ("nights", "with an alarm", "bound", "suspects", "confirming runs a case")
@@ -131,7 +131,7 @@ def _power(validation: Validation) -> Iterator[str]:
         "too noisy to be gated, the power at its MDE is shown and promises nothing: with outliers, "
         "one mean of seven has a category that failed. Caught means: suspected, and passed by both "
         "blocks of fresh runs, the same night. At delta it must be at least "
-        f"{LEAST_POWER}, at the MDE {LEAST_POWER} ± {POWER_BAND}. An MDE assumes that seeds do not "
+        f"{MIN_POWER}, at the MDE {MIN_POWER} ± {POWER_BAND}. An MDE assumes that seeds do not "
         "pair, which no baseline tells: where they do (`paired seeds`), more than that is caught."
     )
     names = ("median MDE", "cases with MDE ≤ delta", "power at delta", "power at the MDE", "drops")
@@ -159,8 +159,8 @@ def _bisection(validation: Validation) -> Iterator[str]:
         f"otherwise. A search knows neither level nor the spread: {LEVEL_RUNS} runs of either end "
         "come first, or those that confirmed the alarm, at least "
         f"{BLOCKS * QUALITY.min_runs} of either; they are not counted below. It ends when it is "
-        f"{percent(CONFIDENCE)} sure of a commit, or after {MOST_RUNS} runs with the likeliest "
-        f"one, which must be the right one in at least {percent(LEAST_RIGHT)}; the flat prior, "
+        f"{percent(CONFIDENCE)} sure of a commit, or after {MAX_RUNS} runs with the likeliest "
+        f"one, which must be the right one in at least {percent(MIN_RIGHT)}; the flat prior, "
         "which does not know the files, promises nothing. One column counts the searches that "
         "were right and sure. Where a machine repeats a seed's run exactly on equal code, a run "
         "needs no statistics."
@@ -170,7 +170,7 @@ def _bisection(validation: Validation) -> Iterator[str]:
         (
             (
                 *(name, t.searches, percent(t.right / t.searches), percent(t.sure / t.searches)),
-                *(f"{t.runs:.1f}", t.most),
+                *(f"{t.runs:.1f}", t.max_runs),
             )
             for name, t in validation.searches.items()
         ),

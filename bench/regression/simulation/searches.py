@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from bench.regression.bisection import (
     CONFIDENCE,
     LEVEL_RUNS,
-    MOST_RUNS,
+    MAX_RUNS,
     Bisection,
     BisectionError,
     End,
@@ -29,21 +29,21 @@ TOUCHING = 0.15
 
 @dataclass(frozen=True)
 class SearchTally:
-    """What bisections came to.
+    """The outcome of bisections.
 
     Attributes:
         searches: Searches.
         right: Searches that ended at the right commit.
-        sure: Those of them that ended because they were sure enough, not for want of runs.
+        sure: Those of them that ended because they were sure enough, not at the limit of runs.
         runs: Mean number of runs between the ends.
-        most: Largest number of runs.
+        max_runs: Largest number of runs.
     """
 
     searches: int
     right: int
     sure: int
     runs: float
-    most: int
+    max_runs: int
 
 
 def search_commits(
@@ -56,7 +56,7 @@ def search_commits(
     skipped: float = 0.0,
     level_runs: int = LEVEL_RUNS,
     repeating: bool = False,
-    most_runs: int = MOST_RUNS,
+    most_runs: int = MAX_RUNS,
 ) -> SearchTally:
     """Return how often a bisection of 64 commits finds the one that made a drop.
 

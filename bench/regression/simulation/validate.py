@@ -23,22 +23,22 @@ from bench.regression.simulation.searches import (
     search_commits,
 )
 
-MOST_FALSE = 0.01
+MAX_FALSE = 0.01
 """Upper 95 % bound of the chance of any false alarm in a night."""
 
-FEWEST_NIGHTS = 299
-"""Nights with which no alarm at all shows `MOST_FALSE`."""
+MIN_NIGHTS = 299
+"""Nights with which no alarm at all shows `MAX_FALSE`."""
 
-LEAST_POWER = 0.95
+MIN_POWER = 0.95
 """Power at delta of cases whose minimum detectable effect is at most delta."""
 
 ENOUGH_DROPS = 1000
 """Drops whose count tells their power to .7 points (sd); below that the count alone may mislead."""
 
 POWER_BAND = 0.02
-"""Distance from `LEAST_POWER` of the power at the minimum detectable effect."""
+"""Distance from `MIN_POWER` of the power at the minimum detectable effect."""
 
-LEAST_RIGHT = 0.97
+MIN_RIGHT = 0.97
 """Share of bisections that must be right."""
 
 CREEP = 0.1
@@ -89,22 +89,22 @@ class Validation:
     @property
     def broken(self) -> list[str]:
         """Return the promises that are not kept, a line each."""
-        if bound(0, self.nights) > MOST_FALSE:
+        if bound(0, self.nights) > MAX_FALSE:
             return [
-                f"{self.nights} nights cannot show that alarms are rarer than {percent(MOST_FALSE)}"
-                f" of nights: wanted at least {FEWEST_NIGHTS}"
+                f"{self.nights} nights cannot show that alarms are rarer than {percent(MAX_FALSE)}"
+                f" of nights: wanted at least {MIN_NIGHTS}"
             ]
         return [
             *(line for result in self.families for line in _broken(result)),
             *(
                 f"{name}, all measures: {_too_often(*counts)}"
                 for name, counts in self.either.items()
-                if bound(*counts) > MOST_FALSE
+                if bound(*counts) > MAX_FALSE
             ),
             *(
                 f"bisection, {name}: right in {percent(tally.right / tally.searches)}"
                 for name, tally in self.searches.items()
-                if tally.right < LEAST_RIGHT * tally.searches and name != UNINFORMED
+                if tally.right < MIN_RIGHT * tally.searches and name != UNINFORMED
             ),
         ]
 
@@ -260,25 +260,25 @@ def _random(seed: int, *names: str) -> Generator:
 
 def _broken(result: FamilyResult) -> Iterator[str]:
     name = f"{result.noise.name}, {result.measure.name}"
-    if bound(result.quiet.alarming, result.quiet.nights) > MOST_FALSE:
+    if bound(result.quiet.alarming, result.quiet.nights) > MAX_FALSE:
         yield f"{name}: {_too_often(result.quiet.alarming, result.quiet.nights)}"
     if result.at_delta.tried and _is_below(result.at_delta):
         yield f"{name}: power {result.at_delta.power:.3f} at delta"
-    # The MDE of what is too noisy to be gated is shown, and promises nothing.
+    # The MDE of cases that are too noisy to be gated is shown without a guarantee.
     gated = np.isinf(result.measure.max_mde) or result.at_delta.tried
     power = result.at_minimum.power
-    if gated and power < LEAST_POWER - POWER_BAND:
+    if gated and power < MIN_POWER - POWER_BAND:
         yield f"{name}: power {power:.3f} at the minimum detectable effect"
     # An MDE assumes that seeds do not pair, which no baseline tells: where they do, more is caught.
-    if gated and power > LEAST_POWER + POWER_BAND and not result.noise.pairing:
+    if gated and power > MIN_POWER + POWER_BAND and not result.noise.pairing:
         yield f"{name}: power {power:.3f} at the minimum detectable effect, more than it says"
 
 
 def _is_below(drops: Detection) -> bool:
     """Return whether too few drops alarm; of few drops, whether chance does not explain it."""
     if drops.tried >= ENOUGH_DROPS:
-        return drops.power < LEAST_POWER
-    test = binomtest(drops.caught, drops.tried, LEAST_POWER, alternative="less")
+        return drops.power < MIN_POWER
+    test = binomtest(drops.caught, drops.tried, MIN_POWER, alternative="less")
     return bool(test.pvalue < 0.05)
 
 

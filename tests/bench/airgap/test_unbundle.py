@@ -190,6 +190,8 @@ FACTS = {
         FACTS | {"missing": None},
         FACTS | {"keyword": 1},
         FACTS | {"python": "3.11; rm x"},
+        FACTS | {"plugins": None},
+        FACTS | {"plugins": ["absent.py"]},
         {name: FACTS[name] for name in FACTS if name != "platform"},
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from bench.__main__ import main
 from bench.airgap.bundle import Member, dataset_members, write_bundle
-from bench.airgap.unbundle import BundleError, unbundle
+from bench.airgap.unbundle import BundleError, next_steps, unbundle
 from bench.airgap.wheels import build_requirements, fetch_wheels, find_wheels, requirements
 from bench.case import Case
 from bench.commands.bundle import _datasets, _weights
@@ -49,6 +49,17 @@ def test_bare_python_unpacks_a_bundle(tmp_path, data, root, capsys):
     )
     assert f"-k 'rd_backbone and ({CASES})'" in done.stdout
     assert sorted(path.name for path in there.iterdir()) == ["data", "project", "requirements.txt"]
+
+
+def test_a_plugin_is_bundled_and_named_in_the_next_command(tmp_path, data):
+    plugin, out = tmp_path / "bundled plugin.py", tmp_path / "out.tar"
+    plugin.write_text("# registers nothing\n")
+    options = ["--study", "rd_backbone", "--data-dir", str(data), "-k", CASES, "--no-wheels"]
+    assert main(["--plugin", str(plugin), "bundle", str(out), *options]) == 0
+    manifest = unbundle(out, tmp_path / "there")
+    assert (tmp_path / "there/plugins" / plugin.name).read_bytes() == plugin.read_bytes()
+    command = next_steps(manifest, tmp_path / "there")[-1]
+    assert "--plugin '../plugins/bundled plugin.py' -k " in command
 
 
 def test_missing_weights_need_partial(tmp_path, data, capsys):

@@ -15,7 +15,7 @@ from bench.commands.night_options import add_night_options, duration, night_opti
 from bench.lines import append_object
 from bench.page import after_session
 from bench.regression.baselines import Baselines, run_of
-from bench.regression.bisection import MOST_RUNS
+from bench.regression.bisection import MAX_RUNS
 from bench.regression.finding import Finding
 from bench.regression.journal import Journals
 from bench.regression.ledger import Alarm, Ledger
@@ -45,7 +45,7 @@ def test_the_commands_defaults_are_those_of_the_library(capsys):
     assert night_options_of(command.parse_args([])) == NightOptions()
     with pytest.raises(SystemExit):
         main(["bisect", "--help"])
-    assert f"(default: {MOST_RUNS})" in " ".join(capsys.readouterr().out.split())
+    assert f"(default: {MAX_RUNS})" in " ".join(capsys.readouterr().out.split())
 
 
 def test_history_shows_values_over_commits(results, capsys):

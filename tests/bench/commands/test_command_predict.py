@@ -1,5 +1,6 @@
 """``python -m bench predict`` as a user runs it, with a small model."""
 
+import argparse
 import csv
 import io
 import json
@@ -16,6 +17,8 @@ from saved_models import driver, gray, save, save_padim
 
 from bench.__main__ import main
 from bench.checkpoint.metadata import Calibration, Preprocessing
+from bench.commands.command import CommandError
+from bench.commands.predict import _ANOMALY_OPTIONS, _check_no_anomaly_option
 from bench.metrics.thresholds import calibrated_threshold
 from bench.predict.pictures import Pictures
 from models.catalog import MODELS
@@ -149,6 +152,17 @@ def test_unreadable_images_are_lines_and_the_next_go_on(predict, images):
     ]
     assert all(line["image"] in line["error"] for line in broken)
     assert all(line["label"] for line in lines if line not in broken)
+
+
+def test_names_that_are_not_utf_8_are_spelled_out(predict, images, tmp_path):
+    (images / "good" / "\udcff.png").write_bytes(b"GIF89a")
+    (images / "good" / "0.png").rename(images / "good" / "\udcfe.png")
+    for kind in ("jsonl", "csv"):
+        out = tmp_path / f"out.{kind}"
+        assert predict(images / "good", "--format", kind, "--out", out)[0] == 1
+        text = out.read_text(encoding="utf-8")
+        assert text.count(r"\udcfe.png") == 1
+        assert text.count(r"\udcff.png") == 2  # the name, and in the error
 
 
 def test_sixty_damaged_images_cost_their_own_lines(predict, images, tmp_path):
@@ -309,6 +323,19 @@ def test_classifier_names_the_class_and_its_probability(predict, images, tmp_pat
         assert line["probabilities"].keys() == {"cat", "dog", "owl"}
         assert sum(line["probabilities"].values()) == pytest.approx(1)
         assert line["probability"] == max(line["probabilities"].values())
+    code, out, err = predict(images, "--maps", tmp_path / "maps", "--contours", checkpoint=path)
+    assert (code, out) == (2, "")
+    assert "--maps is for anomaly models; resnet50 is a classifier." in err
+
+
+@pytest.mark.parametrize("name", _ANOMALY_OPTIONS)
+def test_options_that_do_nothing_for_a_classifier_are_refused(name):
+    options = argparse.Namespace(**dict.fromkeys(_ANOMALY_OPTIONS))
+    options.contours = False
+    _check_no_anomaly_option(options, "resnet50")
+    setattr(options, name, "0")
+    with pytest.raises(CommandError, match=f"--{name} is for anomaly models"):
+        _check_no_anomaly_option(options, "resnet50")
 
 
 @pytest.mark.parametrize(

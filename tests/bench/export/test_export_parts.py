@@ -1,7 +1,9 @@
 """The parts of an export that need no other package: pixels, comparison, description."""
 
+import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +14,14 @@ from saved_models import SIDE, describe, gray, save_padim
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.export import packages
 from bench.export.check import _difference, compare
-from bench.export.description import Check, Description, read_description
+from bench.export.description import KEY, Check, Description, read_description
 from bench.export.errors import ExportError
 from bench.export.export import exported_model
 from bench.export.graph import ExportedModel, resize
 from bench.export.images import dataset_images
 from bench.export.onnx_file import load_onnx, of_head
 from bench.export.packages import made_by
+from bench.export.write import quiet, write_onnx
 from bench.predict.predictor import Predictor, load_checkpoint
 
 
@@ -212,5 +215,43 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path.write_bytes(b"no graph")
     with pytest.raises(CheckpointError, match="onnxruntime rejects"):
         load_onnx(path)
-    with pytest.raises(CheckpointError, match="--device cuda"):
+    with pytest.raises(CheckpointError, match="--device cuda: this onnxruntime has only"):
         load_onnx(path, "cuda")
+    with pytest.raises(CheckpointError, match="--device tpu: wanted cpu, cuda or cuda:N"):
+        load_onnx(path, "tpu")
+
+
+def test_the_device_by_number_is_asked_for_and_must_be_used(tmp_path, monkeypatch):
+    asked = []
+
+    def session(path, providers):
+        asked.extend(providers)
+        return SimpleNamespace(
+            get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={}),
+            get_providers=lambda: ["CPUExecutionProvider"],
+        )
+
+    runtime = SimpleNamespace(
+        InferenceSession=session,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    with pytest.raises(CheckpointError, match="--device cuda:3: onnxruntime could not use it"):
+        load_onnx(tmp_path / "model.onnx", "cuda:3")
+    assert asked == [("CUDAExecutionProvider", {"device_id": 3})]
+
+
+def test_weights_stay_in_the_onnx_file_however_large(tmp_path, monkeypatch):
+    ir = pytest.importorskip("onnx_ir", reason="needs proving-ground[onnx]")
+    with quiet():
+        from torch.onnx._internal.exporter import _onnx_program
+    monkeypatch.setattr(_onnx_program, "_LARGE_MODEL_THRESHOLD", 0)
+    weight = ir.Value(name="weight", const_value=ir.tensor(np.ones(1000, np.float32)))
+    graph = ir.Graph([], [], nodes=[], initializers=[weight], name="g", opset_imports={"": 18})
+    program = _onnx_program.ONNXProgram(ir.Model(graph, ir_version=10), None)
+    own = Description(describe("padim_resnet18"), "ab" * 32, "onnx", True, 18, "torch 2")
+    write_onnx(program, tmp_path / "model.onnx", own)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    found = ir.load(tmp_path / "model.onnx")
+    assert found.graph.initializers["weight"].const_value.nbytes == 4000
+    assert found.metadata_props == {KEY: own.to_json()}

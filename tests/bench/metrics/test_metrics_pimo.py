@@ -7,6 +7,7 @@ import pytest
 import torch
 from brute_force import image_overlap_areas
 
+from bench.metrics import pimo
 from bench.metrics.pimo import aupimo, undefined_reason
 from bench.metrics.pixels import PixelInputs
 from bench.metrics.ranking import _rank_on_device, rank_regions
@@ -55,6 +56,18 @@ def test_a_constant_map_scores_as_chance():
     found = aupimo(flat, regions, rank_regions(flat, regions), normal, (0.01, 0.1))
     # Found at the rate of false positives x: the integral of x d log x is the bounds' distance.
     assert found.tolist() == pytest.approx([(0.1 - 0.01) / math.log(10)], abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_pieces_add_up_and_the_maps_stay_as_they_are(seed, monkeypatch):
+    maps, masks = case(seed)
+    regions, scores = label_regions(torch.from_numpy(masks)), torch.from_numpy(maps.copy())
+    normal = torch.from_numpy(~masks.any((1, 2)))
+    arguments = (scores, regions, rank_regions(scores, regions), normal, (0.01, 0.1))
+    whole = aupimo(*arguments)
+    monkeypatch.setattr(pimo, "_PIECE", 3)
+    assert torch.equal(aupimo(*arguments), whole)
+    assert torch.equal(scores, torch.from_numpy(maps))
 
 
 def test_few_pixels_have_no_aupimo():

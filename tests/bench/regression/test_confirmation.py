@@ -12,7 +12,12 @@ from bench.regression import verdicts as verdicts_module
 from bench.regression.baselines import Baselines, run_of
 from bench.regression.code_tree import CodeTree
 from bench.regression.compare import Pair, fixed_findings, memory_findings, screen_all
-from bench.regression.confirmation import Bench, confirm, confirm_failure, reachable_base
+from bench.regression.confirmation import (
+    ConfirmationContext,
+    confirm,
+    confirm_failure,
+    reachable_base,
+)
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.fresh import FreshRun
 from bench.regression.journal import Night
@@ -35,11 +40,11 @@ def record(auroc=0.9, size=60.0, latency=10.0, *, commit="a" * 40, dirty=False, 
 
 def bench_in(folder):
     settings = Settings("smoke", "cpu", (folder,), (), folder, folder)
-    return Bench(settings, folder / "night", folder / "trees", busy=True)
+    return ConfirmationContext(settings, folder / "night", folder / "trees", busy=True)
 
 
 @pytest.fixture
-def bench(tmp_path):
+def context(tmp_path):
     return bench_in(tmp_path)
 
 
@@ -50,7 +55,7 @@ def no_trees(monkeypatch):
 
 
 def test_a_lost_score_and_a_larger_or_slower_program_are_all_confirmed(
-    monkeypatch, bench, tmp_path
+    monkeypatch, context, tmp_path
 ):
     """One change may cost quality, memory and speed of a model without randomness at once."""
     sides = {"A": (0.9, 60.0, 10.0), "B": (0.8, 120.0, 20.0)}
@@ -74,7 +79,7 @@ def test_a_lost_score_and_a_larger_or_slower_program_are_all_confirmed(
         BYTES,
         LATENCY,
     }
-    found = confirm(bench, [record().case], pair, suspects, screens)
+    found = confirm(context, [record().case], pair, suspects, screens)
     outcomes = {f.quantity: f.outcome for f in found}
     assert outcomes.pop("score.image_auroc") == "changed"  # without scores there is no paired test
     assert outcomes == dict.fromkeys(["score.pixel_auroc", BYTES, LATENCY], "regressed")
@@ -103,7 +108,7 @@ def test_the_base_is_a_run_whose_code_can_be_run_again(monkeypatch, fixed, expec
     ],
 )
 def test_a_case_that_no_longer_finishes_is_run_again_on_both_sides(
-    monkeypatch, bench, tmp_path, again, before, outcome, said
+    monkeypatch, context, tmp_path, again, before, outcome, said
 ):
     def fresh(tree, cases, settings, folder):
         finishes = before if tree.commit else again
@@ -111,13 +116,13 @@ def test_a_case_that_no_longer_finishes_is_run_again_on_both_sides(
 
     no_trees(monkeypatch)
     monkeypatch.setattr(confirmation, "run_fresh", fresh)
-    found = confirm_failure(bench, record().case, [run_of(record())], "it broke")
+    found = confirm_failure(context, record().case, [run_of(record())], "it broke")
     assert (found.quantity, found.outcome) == (FINISHES, outcome)
     assert said in found.method
 
 
 def test_a_case_that_no_longer_finishes_is_bisected_from_its_newest_commit(
-    monkeypatch, bench, tmp_path
+    monkeypatch, context, tmp_path
 ):
     """The newest run may be of uncommitted code, and no run of tonight finished."""
     no_trees(monkeypatch)
@@ -136,7 +141,7 @@ def test_a_case_that_no_longer_finishes_is_bisected_from_its_newest_commit(
     monkeypatch.setattr(confirmation, "run_fresh", fresh)
     broken = record(status="failed")
     remember(
-        judge([broken], night_of(tmp_path, [broken]), baselines, bench, print), baselines, ledger
+        judge([broken], night_of(tmp_path, [broken]), baselines, context, print), baselines, ledger
     )
     (alarm,) = ledger.alarms
     assert (alarm.quantity, alarm.base) == (FINISHES, "b" * 40)
@@ -148,22 +153,22 @@ def night_of(tmp_path, records, reason="stale", dirty=False):
     return Night("2026-01-02", tmp_path / "x.jsonl", "2026-01-02", "b" * 40, dirty, "all", plan)
 
 
-def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(bench, tmp_path):
+def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(context, tmp_path):
     baselines = Baselines(tmp_path)
     baselines.add([run_of(make("stfpm_resnet18", auroc=0.9, images=None))])
     tonight = [make("stfpm_resnet18", auroc=0.87, finished="2026-01-02T00:00:00+00:00")]
-    verdicts = judge(tonight, night_of(tmp_path, tonight), baselines, bench, print)
+    verdicts = judge(tonight, night_of(tmp_path, tonight), baselines, context, print)
     (found,) = [f for f in verdicts.findings if f.quantity == "score.image_auroc"]
     assert found.outcome == "underpowered"
     assert "more runs tell" in found.method
 
 
-def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(bench, tmp_path):
+def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(context, tmp_path):
     baselines = Baselines(tmp_path)
     baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
     hot = record(latency=20.0, finished="2026-01-02T00:00:00+00:00")
     hot.environment["throttled"] = True
-    verdicts = judge([hot], night_of(tmp_path, [hot]), baselines, bench, print)
+    verdicts = judge([hot], night_of(tmp_path, [hot]), baselines, context, print)
     (found,) = verdicts.findings
     assert (found.quantity, found.outcome) == (LATENCY, "invalid")
     assert verdicts.exit_code == 11
@@ -173,7 +178,7 @@ def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(bench, tmp_pa
     assert run.values.keys() == {"score.image_auroc", "score.pixel_auroc", BYTES}
 
 
-def test_a_gain_that_is_lost_again_is_suspect(bench, tmp_path):
+def test_a_gain_that_is_lost_again_is_suspect(context, tmp_path):
     baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
     noise, outcomes = np.random.default_rng(0), []
 
@@ -185,7 +190,7 @@ def test_a_gain_that_is_lost_again_is_suspect(bench, tmp_path):
     for day, latency in enumerate((6.5, 6.5, 6.5, 9.7), start=9):
         tonight = [at(latency, day)]
         night = replace(night_of(tmp_path, tonight), name=f"2026-01-{day:02}", findings=[])
-        verdicts = judge(tonight, night, baselines, bench, print)
+        verdicts = judge(tonight, night, baselines, context, print)
         remember(verdicts, baselines, ledger)
         outcomes.append(baselines.runs[-1].outcome)
     assert outcomes == ["improved", "improved", "improved", "suspect"]
@@ -195,11 +200,11 @@ def test_a_gain_that_is_lost_again_is_suspect(bench, tmp_path):
 
 
 def test_a_gain_of_a_model_without_randomness_that_is_lost_again_is_suspect(
-    monkeypatch, bench, tmp_path
+    monkeypatch, context, tmp_path
 ):
     """A metric without a paired test changes as well; the case improved all the same."""
 
-    def judged(bench, cases, pair, suspects, screens):
+    def judged(context, cases, pair, suspects, screens):
         gains = {"score.image_auroc": "improved", "score.pixel_auroc": "changed"}
         return [
             replace(f, outcome=gains[f.quantity] if f.loss < 0 else "suspect") for f in suspects
@@ -212,23 +217,23 @@ def test_a_gain_of_a_model_without_randomness_that_is_lost_again_is_suspect(
         moment = f"2026-01-{number + 1:02}T00:00:00+00:00"
         tonight = [record(auroc, finished=moment)]
         night = replace(night_of(tmp_path, tonight), name=moment[:10], findings=[])
-        remember(judge(tonight, night, baselines, bench, print), baselines, ledger)
+        remember(judge(tonight, night, baselines, context, print), baselines, ledger)
         outcomes.append(baselines.runs[-1].outcome)
     assert outcomes == ["first", "improved", "suspect"]
 
 
 @pytest.mark.parametrize("slowed", [{}, {"busy": True}, {"throttled": True}])
-def test_a_canary_that_was_slowed_does_not_say_that_the_machine_changed(bench, tmp_path, slowed):
+def test_a_canary_that_was_slowed_does_not_say_that_the_machine_changed(context, tmp_path, slowed):
     baselines = Baselines(tmp_path)
     baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
     canary = record(latency=12.0, finished="2026-01-02T00:00:00+00:00")
     canary.environment |= {"exclusive": True, "busy": False} | slowed
     night = night_of(tmp_path, [canary], "canary")
-    notes = judge([canary], night, baselines, replace(bench, busy=False), print).notes
+    notes = judge([canary], night, baselines, replace(context, busy=False), print).notes
     assert any("ENV-SHIFT" in note for note in notes) == (not slowed)
 
 
-def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path):
+def test_a_throttled_confirmation_confirms_nothing(monkeypatch, context, tmp_path):
     sides = {"A": 10.0, "B": 20.0}
 
     def fresh(order, trees, cases, settings, folder):
@@ -248,7 +253,7 @@ def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path)
     pair = Pair(before[0].series, [run_of(record(latency=20.0))], before, fixed=True)
     screens = screen_all([pair])[0]
     suspects = [f for screen in screens for f in screen.findings if f.outcome == "suspect"]
-    (found,) = confirm(bench, [record().case], pair, suspects, screens)
+    (found,) = confirm(context, [record().case], pair, suspects, screens)
     assert (found.quantity, found.outcome) == (LATENCY, "invalid")
     assert found.method == "thermal throttling in a fresh run"
 
@@ -257,7 +262,9 @@ def test_a_throttled_confirmation_confirms_nothing(monkeypatch, bench, tmp_path)
     ("changed", "judged"),
     [(["models/dfm.py"], False), (["scratch.py"], True), ([], False)],  # since then committed
 )
-def test_uncommitted_code_of_a_case_raises_no_alarm(monkeypatch, bench, tmp_path, changed, judged):
+def test_uncommitted_code_of_a_case_raises_no_alarm(
+    monkeypatch, context, tmp_path, changed, judged
+):
     confirmed = []
     monkeypatch.setattr(verdicts_module, "uncommitted_files", lambda: changed)
     monkeypatch.setattr(
@@ -266,17 +273,17 @@ def test_uncommitted_code_of_a_case_raises_no_alarm(monkeypatch, bench, tmp_path
     baselines = Baselines(tmp_path)
     baselines.add([run_of(record(auroc=0.9))])
     worse = record(auroc=0.5, finished="2026-01-02T00:00:00+00:00")
-    Store(bench.settings.runs_dir).keep_code(Fingerprint("a" * 8, {"models/dfm.py": "1"}))
+    Store(context.settings.runs_dir).keep_code(Fingerprint("a" * 8, {"models/dfm.py": "1"}))
     broken = replace(worse, status="failed", outcome="crash", error={"message": "it broke"})
     night = night_of(tmp_path, [worse], dirty=True)
-    verdicts = judge([worse], night, baselines, bench, print)
+    verdicts = judge([worse], night, baselines, context, print)
     assert bool(confirmed) == judged
     assert verdicts.exit_code == 0
     if not judged:
         found = [f for f in verdicts.findings if f.quantity == "score.image_auroc"]
         assert [f.outcome for f in found] == ["suspect"]
         assert "uncommitted changes" in found[0].method
-        (failed,) = judge([broken], night, baselines, bench, print).findings[-1:]
+        (failed,) = judge([broken], night, baselines, context, print).findings[-1:]
         assert (failed.quantity, failed.outcome) == (FINISHES, "invalid")
         assert "uncommitted changes" in failed.method
 
@@ -301,12 +308,12 @@ def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(tmp_pat
 @pytest.mark.parametrize("broken", [False, True])
 @pytest.mark.parametrize(("later", "verdict"), [("b", ""), ("c", "fixed"), ("bc", "")])
 def test_a_loss_that_is_gone_with_the_same_code_was_not_fixed(
-    monkeypatch, bench, tmp_path, later, verdict, broken
+    monkeypatch, context, tmp_path, later, verdict, broken
 ):
-    def judged(bench, cases, pair, suspects, screens):
+    def judged(context, cases, pair, suspects, screens):
         return [replace(finding, outcome="regressed") for finding in suspects]
 
-    def failing(bench, case, window, message):
+    def failing(context, case, window, message):
         return Finding(case.configuration, FINISHES, "regressed", 1, 0, 1)
 
     no_trees(monkeypatch)
@@ -321,24 +328,24 @@ def test_a_loss_that_is_gone_with_the_same_code_was_not_fixed(
             error = {"message": "it broke"}
             tonight = replace(tonight, status="failed", outcome="crash", error=error)
         night = replace(night_of(tmp_path, [tonight]), name=f"2026-01-0{day}", findings=[])
-        verdicts = judge([tonight], night, baselines, bench, print)
+        verdicts = judge([tonight], night, baselines, context, print)
         remember(verdicts, baselines, ledger)
     assert {alarm.quantity == FINISHES for alarm in ledger.alarms} == {broken}
     assert {alarm.verdict for alarm in ledger.alarms} == {verdict}
     notes = [note for note in verdicts.notes if "not seen again with the same code" in note]
     assert bool(notes) == (not verdict)
-    assert ("found fixed by a later night" in ledger.precision()) == bool(verdict)
+    assert ("found fixed by a later nightly run" in ledger.precision()) == bool(verdict)
 
 
 @pytest.mark.parametrize(("reason", "named"), [("stale", True), ("canary", False)])
-def test_a_category_that_keeps_a_mean_from_being_formed_is_named(bench, tmp_path, reason, named):
+def test_a_category_that_keeps_a_mean_from_being_formed_is_named(context, tmp_path, reason, named):
     baselines = Baselines(tmp_path)
     parts = [f"surface.{name}" for name in ("grid", "woven", "woven2")]
     baselines.add([run_of(make("stfpm_resnet18", data=data)) for data in parts])
     late = "2026-01-02T00:00:00+00:00"
     tonight = [make("stfpm_resnet18", data=data, finished=late) for data in parts[1:]]
     night = night_of(tmp_path, tonight, reason)
-    verdicts = judge(tonight, night, baselines, bench, print)
+    verdicts = judge(tonight, night, baselines, context, print)
     grid = "stfpm_resnet18-surface.grid-default-pretrained"
     assert verdicts.incomplete == ({grid.replace("grid", "mean_of_3"): [grid]} if named else {})
 
@@ -348,7 +355,7 @@ def test_a_category_that_keeps_a_mean_from_being_formed_is_named(bench, tmp_path
     [("", "", "fixed"), ("own", "own", "fixed"), ("own", "a GPU", ""), ("standard", "own", "")],
 )
 def test_only_runs_under_its_own_conditions_close_an_alarm(
-    bench, tmp_path, profile, machine, verdict
+    context, tmp_path, profile, machine, verdict
 ):
     before = [run_of(record(finished=f"2026-01-0{day}T00:00:00+00:00")) for day in (1, 2, 3)]
     Baselines(tmp_path).add(before)
@@ -364,7 +371,7 @@ def test_only_runs_under_its_own_conditions_close_an_alarm(
     assert not ledger.raise_alarm(replace(alarm, head="c" * 40))
     tonight = [record(finished="2026-01-09T00:00:00+00:00")]
     remember(
-        judge(tonight, night_of(tmp_path, tonight), Baselines(tmp_path), bench, print),
+        judge(tonight, night_of(tmp_path, tonight), Baselines(tmp_path), context, print),
         Baselines(tmp_path),
         ledger,
     )

@@ -20,7 +20,7 @@ def settings(tmp_path):
 def test_a_gate_removes_its_worktrees(settings):
     gate = Gate(settings, print)
     gate.close()  # nothing was confirmed
-    trees = gate._bench.trees
+    trees = gate._context.trees
     (trees / "abc" / "bench").mkdir(parents=True)
     gate.close()
     assert not trees.exists()
@@ -29,7 +29,7 @@ def test_a_gate_removes_its_worktrees(settings):
 def test_a_gate_judges_every_seed_by_itself(monkeypatch, settings, tmp_path):
     """A loss of speed that is cleared, or a confirmed loss of one seed, decides for no other."""
 
-    def judged(bench, cases, pair, suspects, screens):
+    def judged(context, cases, pair, suspects, screens):
         lost = {f: f.quantity.endswith("auroc") for f in suspects}
         return [replace(f, outcome="regressed" if bad else "ok") for f, bad in lost.items()]
 

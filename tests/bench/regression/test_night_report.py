@@ -82,7 +82,7 @@ def test_a_quiet_night_says_what_is_left(verdicts, tmp_path):
     plan.unchanged, plan.skipped[LACKING] = 2, 1
     verdicts.incomplete = {MEAN: [NAME, NAME.replace("woven", "grid")]}
     page = night_report(verdicts, Ledger(tmp_path))
-    assert "No regression was confirmed. 0 of 1 finished runs had a baseline: they begin" in page
+    assert "No regression was confirmed. 0 of 1 finished runs had a baseline: the next" in page
     assert "1 suspected loss could not be confirmed or ruled out." in page
     assert "1 case did not finish." in page
     assert "bisect" not in page

@@ -70,7 +70,7 @@ def test_a_search_takes_the_runs_that_confirmed_the_alarm(begun, tmp_path):
     assert caught.returncode == 10, caught.stdout + caught.stderr
     case, quantity = CASE.replace("mean_image", "noisy_image"), "score.pixel_auroc"
     searched = clone.run("bisect", case, "--quantity", quantity, **noisy)
-    assert "of both ends hold here" in searched.stdout, searched.stdout + searched.stderr
+    assert "both ends keep the nightly run's" in searched.stdout, searched.stdout + searched.stderr
     answer = searched.stdout.split("% sure")[-1]
     assert planted[:7] in answer
     assert "after 1 runs" in answer or "after 2 runs" in answer
@@ -124,7 +124,7 @@ def test_a_night_that_is_killed_twice_resumes_and_duplicates_nothing(clone):
     assert done() < cases, "it ended before it could be killed"
     last = clone.start(command)
     assert last.returncode == 0, last.stderr
-    assert "goes on" in last.stdout
+    assert "resuming nightly run" in last.stdout
     ids = [json.loads(line)["key"]["id"] for line in store.read_text().splitlines()][before:]
     assert sorted(ids) == sorted(set(ids))
     assert len(ids) == cases
@@ -161,7 +161,7 @@ def test_a_second_night_is_refused_with_a_message(clone):
     with FileLock(folder / ".lock"):
         refused = clone.night()
     assert refused.returncode == 11
-    assert "Another night runs" in refused.stderr
+    assert "Another nightly run is using" in refused.stderr
     assert "process 1234" in refused.stderr
 
 

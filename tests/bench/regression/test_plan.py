@@ -16,7 +16,7 @@ from bench.provenance.fingerprint import Fingerprint
 from bench.record import Record
 from bench.regression import night as night_module
 from bench.regression.baselines import Acceptance, Baselines, run_of
-from bench.regression.confirmation import Bench
+from bench.regression.confirmation import ConfirmationContext
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Alarm, Ledger
@@ -186,8 +186,9 @@ def test_an_accepted_case_begins_its_baseline_with_the_run_it_has(place, tmp_pat
     assert one.why.startswith("accepted")
     records = [record for record in store.records() if record.case == cases[0]]
     night = Night("2026-06-01", tmp_path / "x.jsonl", "2026-06-01", None, None, "all", made)
-    baselines, bench = Baselines(results), Bench(finder.settings, tmp_path, tmp_path)
-    remember(judge(records, night, baselines, bench, print), baselines, Ledger(results))
+    baselines = Baselines(results)
+    context = ConfirmationContext(finder.settings, tmp_path, tmp_path)
+    remember(judge(records, night, baselines, context, print), baselines, Ledger(results))
     assert [run.outcome for run in Baselines(results).segment(name)] == ["first"]
     assert plan(place).planned == []
 
@@ -233,7 +234,7 @@ def test_a_killed_night_goes_on_with_the_same_code_alone(monkeypatch, place, com
     monkeypatch.setattr(night_module, "current_commit", lambda: commit)
     again = nightly(place, said)._night("all")
     assert (again.name == begun.name) == goes_on
-    assert any("goes on: it was begun" in line for line in said) == goes_on
+    assert any("resuming nightly run" in line for line in said) == goes_on
 
 
 def test_a_night_takes_records_of_its_own_code_alone(place):

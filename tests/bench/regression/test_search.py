@@ -27,12 +27,12 @@ def test_levels_are_said_as_they_are_recorded(tmp_path):
     said = []
     at = QUALITY.transform([0.95, 0.91])
     search(tmp_path, "score.image_auroc", said)._check_loss(*map(float, at))
-    assert said == ["good aaaaaaaaaa  95.00 %\nbad  bbbbbbbbbb  91.00 %"]
+    assert said == ["good aaaaaaaaaaaa  95.00 %\nbad  bbbbbbbbbbbb  91.00 %"]
 
 
 def test_no_loss_is_no_search(tmp_path):
     said = []
-    with pytest.raises(BisectionError, match=r"not worse at bbbbbbbbbb \(95\.00 %\)"):
+    with pytest.raises(BisectionError, match=r"not worse at bbbbbbbbbbbb \(95\.00 %\)"):
         search(tmp_path, "score.image_auroc", said)._check_loss(
             *[float(QUALITY.transform(0.95))] * 2
         )
@@ -121,7 +121,7 @@ def test_a_case_that_no_longer_finishes_is_bisected(monkeypatch, tmp_path):
     found = Search(question, settings, ["models/padim.py"], said.append).run()
     assert found.suspects == ["e" * 40]
     assert found.confidence > 0.97
-    assert "good aaaaaaaaaa  finishes\nbad  bbbbbbbbbb  fails" in said
+    assert "good aaaaaaaaaaaa  finishes\nbad  bbbbbbbbbbbb  fails" in said
 
 
 def test_a_search_has_worktrees_of_its_own_and_removes_them(monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.__main__ import main
-from bench.regression.bisection import MOST_RUNS
+from bench.regression.bisection import MAX_RUNS
 from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED
 from bench.regression.simulation.datasets import CATEGORIES, Datasets
 from bench.regression.simulation.nights import Detection, Tally, detections, quiet_nights
@@ -16,8 +16,8 @@ from bench.regression.simulation.noise import FAMILIES, Cases, Noise
 from bench.regression.simulation.searches import COMMITS, net_drifts, search_commits
 from bench.regression.simulation.validate import (
     DRIFT_NIGHTS,
-    FEWEST_NIGHTS,
-    MOST_FALSE,
+    MAX_FALSE,
+    MIN_NIGHTS,
     FamilyResult,
     Validation,
     bound,
@@ -101,9 +101,9 @@ def test_noise_is_what_it_says(rng):
 def test_bisections_are_right_in_few_runs(rng):
     tally = search_commits(60, rng)
     assert tally.right >= tally.sure >= 57
-    assert tally.runs < 7 < tally.most <= MOST_RUNS < COMMITS
+    assert tally.runs < 7 < tally.max_runs <= MAX_RUNS < COMMITS
     patient = search_commits(60, rng, lead=2.0, most_runs=24)
-    assert MOST_RUNS < patient.most <= 24
+    assert MAX_RUNS < patient.max_runs <= 24
     assert search_commits(20, rng, informative=False).runs > tally.runs
 
 
@@ -115,7 +115,7 @@ def test_the_drift_net_catches_a_decline_and_little_else(rng):
 
 
 def test_nights_that_can_show_the_bound():
-    assert bound(0, FEWEST_NIGHTS) <= MOST_FALSE < bound(0, FEWEST_NIGHTS - 1)
+    assert bound(0, MIN_NIGHTS) <= MAX_FALSE < bound(0, MIN_NIGHTS - 1)
     assert validate(20, 3, ["normal"], seed=0).broken == [
         "3 nights cannot show that alarms are rarer than 1 % of nights: wanted at least 299"
     ]
@@ -133,10 +133,10 @@ def test_nights_that_can_show_the_bound():
 )
 def test_more_power_than_promised_breaks_the_promise_unless_seeds_pair(power, pairing, said):
     found = Detection(1000, round(1000 * power), 1000)
-    quiet = Tally(FEWEST_NIGHTS, alarmed=[False] * FEWEST_NIGHTS)
+    quiet = Tally(MIN_NIGHTS, alarmed=[False] * MIN_NIGHTS)
     result = FamilyResult(Noise("x", "", pairing=pairing), QUALITY, quiet, Detection(), found)
     wanted = [f"x, quality: power {said}"] if said else []
-    assert Validation(10, FEWEST_NIGHTS, 0, [result], {}, {}).broken == wanted
+    assert Validation(10, MIN_NIGHTS, 0, [result], {}, {}).broken == wanted
 
 
 def test_the_command_writes_the_page(tmp_path, capsys):

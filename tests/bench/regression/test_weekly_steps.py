@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from bench.regression.weekly_steps import FEWEST_WEEKS, weekly_levels
+from bench.regression.weekly_steps import MIN_WEEKS, weekly_levels
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ def test_values_without_noise_have_exact_steps():
 
 
 def test_few_weeks_have_no_levels():
-    assert weekly_levels(*history([0.9] * (FEWEST_WEEKS - 1))) == []
+    assert weekly_levels(*history([0.9] * (MIN_WEEKS - 1))) == []
     assert weekly_levels([], []) == []
 
 
