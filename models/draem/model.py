@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.components.base import AnomalyModel, Batch, ModelContractError, Prediction
-from models.components.image_size import check_multiple
 from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
     focal_loss,
     score_by_mean_of_window,
 )
+from models.components.size_check import check_multiple
 from models.components.ssim import structural_similarity
 from models.components.unet import UNet, double_conv, up_conv
 from models.draem.defects import synthesize

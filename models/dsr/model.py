@@ -19,13 +19,13 @@ from torch.nn import functional as F
 from models.catalog import WEIGHTS
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.draws import Draws
-from models.components.image_size import check_multiple
 from models.components.perlin import turn_some
 from models.components.segmentation import (
     defect_probability,
     focal_loss,
     score_by_mean_of_window,
 )
+from models.components.size_check import check_multiple
 from models.dsr.defects import defective_codes, smudged
 from models.dsr.networks import (
     SubspaceRestriction,

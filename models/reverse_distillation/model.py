@@ -16,7 +16,7 @@ from models.components.anomaly_map import of_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone
 from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.gradient_checkpointing import checkpoint_stages
-from models.components.image_size import check_multiple
+from models.components.size_check import check_multiple
 from models.reverse_distillation import checkpoint as rd_checkpoint
 from models.reverse_distillation.convnext_student import (
     AdaptedBottleneck,

@@ -19,7 +19,7 @@ from models.catalog import WEIGHTS
 from models.components.anomaly_map import resize_maps, upsample_and_blur
 from models.components.backbone import STRIDES, Backbone, trainable_network
 from models.components.base import AnomalyModel, Batch, Prediction
-from models.components.image_size import check_multiple
+from models.components.size_check import check_multiple
 from models.reverse_distillation.distance import distance_maps
 from models.reverse_distillation.resnet_student import SHAPES, ResNetDecoder, ResNetShape
 from models.uninet.bottleneck import AttentionBottleneck
