@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -249,19 +250,21 @@ def test_a_session_killed_in_mid_case_resumes_where_it_was(
 @pytest.mark.parametrize("isolation", ["--no-isolate", "--isolate"])
 def test_an_interrupted_session_keeps_its_training(tiny_options, store, tmp_path, root, isolation):
     options = [option if option != "16" else "20000" for option in tiny_options]
-    command = [sys.executable, "-m", "pytest", *options, "-k", CASE, isolation, "--color=yes"]
-    output = tmp_path / "output"
-    with output.open("w") as stdout:
-        process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(root)}, cwd=tmp_path, stdout=stdout
-        )
-        deadline = time.monotonic() + 120
-        while (
-            not re.search(r" train [5-9]\d*/", output.read_text()) and time.monotonic() < deadline
-        ):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == pytest.ExitCode.INTERRUPTED
+    command = [sys.executable, "-m", "pytest", *options, "-k", CASE, isolation]
+    ours, its = os.openpty()  # only a terminal has a line for every step
+    environment = {**os.environ, "PYTHONPATH": str(root), "TERM": "xterm"}
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=its)
+    os.close(its)
+    output, stopped = b"", False
+    with suppress(OSError):  # reading fails once the session has closed its end
+        while part := os.read(ours, 4096):
+            output += part
+            if not stopped and re.search(rb" train [5-9]\d*/", output):
+                process.send_signal(signal.SIGINT)
+                stopped = True
+    os.close(ours)
+    assert process.wait(timeout=60) == pytest.ExitCode.INTERRUPTED
+    assert stopped
     assert [record.outcome for record in store.records()] == ["interrupted"]
     (checkpoint,) = store.folder.rglob("training.pth")
     import torch
