@@ -21,7 +21,7 @@ from models.catalog import MODELS
 from models.components.base import AnomalyModel, ModelContractError
 
 # These share their class with a smaller sibling; the variable has them tested like every other
-# model, which takes many minutes.
+# model, which takes another ten minutes of one core.
 WITH_SIBLINGS = bool(os.environ.get("PROVING_GROUND_TEST_SIBLINGS"))
 HEAVY = {name for name, entry in MODELS.items() if "wide_resnet50" in (entry.weights or "")} | {
     "rd_resnet50",
