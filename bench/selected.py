@@ -8,7 +8,8 @@ import pytest
 from bench.case import Case
 from bench.collected import Collected, keyword_guesses, not_datasets
 from bench.extensions import silent_files
-from bench.protocol import PROFILES, Profile, describe_shape
+from bench.protocol import PROFILES, Profile
+from bench.recorded_protocol import describe_shape
 from models.catalog import MODELS
 
 

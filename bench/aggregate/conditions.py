@@ -7,10 +7,13 @@ from typing import Any
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import percent
-from bench.protocol import recorded_shape
+from bench.protocol import PROFILES, input_sizes
 from bench.record import Record
+from bench.recorded_protocol import recorded_shape
 from datasets_lib.batches.textures import PROCEDURAL
+from datasets_lib.catalog import DATASETS
 from models.catalog import MODELS, Recipe
+from models.components.image_size import same_size
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,24 @@ def changes_of(record: Record) -> list[str]:
     named = [name for name in protocol.get("changed", {}) if name not in ("epochs", "images")]
     named += [] if protocol.get("normalize", True) else ["normalize"]
     return named + (["resume_from"] if protocol.get("resumed_from") else [])
+
+
+def has_default_shape(record: Record) -> bool:
+    """Return whether a run's images were neither resized, fitted nor tiled by an option.
+
+    It is not known of models and profiles that are not in the catalog now: then they count as such.
+    """
+    case, fields = record.case, record.protocol
+    if fields.get("fit", "squash") != "squash" or fields.get("tiles"):
+        return False
+    entry, profile = MODELS.get(case.model), PROFILES.get(record.key.profile)
+    if entry is None or profile is None or not fields.get("image_size"):
+        return True
+    dataset = DATASETS.get(case.dataset)
+    asked = profile.budget(entry.task).image_size
+    default = input_sizes(entry, profile, asked, dataset.image_size if dataset else None)
+    own = fields["image_size"], fields.get("crop")
+    return all(map(same_size, own, default))
 
 
 def deviations(records: Iterable[Record]) -> list[str]:

@@ -12,10 +12,10 @@ from typing import Any
 from bench.aggregate.conditions import (
     budget_share,
     changes_of,
+    has_default_shape,
     has_procedural_textures,
     textures_of,
 )
-from bench.aggregate.default_protocol import has_default_shape
 from bench.aggregate.modes import is_supervised
 from bench.protocol import PROFILES
 from bench.record import Record

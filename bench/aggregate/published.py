@@ -9,8 +9,8 @@ from bench.aggregate.language import say
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Row
 from bench.metrics.catalog import METRICS
-from bench.protocol import recorded_shape
 from bench.record import CROP_SUFFIX
+from bench.recorded_protocol import recorded_shape
 from models.catalog import MODELS
 
 BANDS: Mapping[bool, Mapping[str, float]] = {

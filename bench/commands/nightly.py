@@ -64,7 +64,7 @@ def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
 
 def _asked(options: argparse.Namespace, settings: "Settings") -> str:
     """Return the request in words: a killed nightly run resumes only with the same one."""
-    from bench.protocol import describe_shape
+    from bench.recorded_protocol import describe_shape
 
     shape = describe_shape(settings.image_size, settings.fit, settings.tiles, settings.overlap)
     parts = [f"profile {settings.profile}", f"device {settings.device}", settings.precision]

@@ -8,8 +8,8 @@ from typing import Any
 from bench.commands.output import ProgressBar
 from bench.metrics.catalog import METRICS
 from bench.printable import printable
-from bench.protocol import describe_shape
 from bench.record import Record
+from bench.recorded_protocol import describe_shape
 from bench.run.job import Job
 from bench.studies import ranking_of
 from bench.study import RANKING, task_of

@@ -10,8 +10,8 @@ from tabulate import tabulate
 
 from bench.aggregate.frame import recency_key
 from bench.case import Case
-from bench.protocol import ADDED_FIELDS
 from bench.record import Record
+from bench.recorded_protocol import ADDED_FIELDS
 from bench.study import first_head
 from models.catalog import Recipe
 

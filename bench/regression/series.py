@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from bench.metrics.catalog import METRICS
-from bench.protocol import describe_shape
 from bench.record import CROP_SUFFIX, Record
+from bench.recorded_protocol import describe_shape
 from bench.study import has_randomness
 
 Kind = Literal["quality", "speed", "memory"]

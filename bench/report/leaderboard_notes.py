@@ -9,8 +9,9 @@ from bench.aggregate.conditions import budget_share
 from bench.aggregate.frame import ComparableRuns, newest_runs
 from bench.aggregate.language import say
 from bench.aggregate.markdown import percent
-from bench.protocol import PROFILES, recorded_shape
+from bench.protocol import PROFILES
 from bench.record import Record
+from bench.recorded_protocol import recorded_shape
 from bench.studies import STUDIES
 from bench.study import Study, has_randomness, task_of
 from models.catalog import MODELS

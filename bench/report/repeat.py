@@ -4,10 +4,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.aggregate.default_protocol import default_protocol, has_own_size, is_multi_class
-from bench.protocol import PROFILES
+from bench.case import ALL
+from bench.changes import checked_changes
+from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
-from models.components.image_size import height_width, image_size, size_text
+from datasets_lib.catalog import DATASETS
+from models.catalog import MODELS
+from models.components.image_size import height_width, image_size, same_size, size_text
 
 
 def repeat_command(record: Record) -> str:
@@ -50,8 +53,16 @@ def _of_grid(record: Record) -> Iterator[str]:
         yield from ("--augmentations", case.augmentation)
     if case.shots:
         yield from ("--shots", str(case.shots))
-    if is_multi_class(record):
+    if _is_multi_class(record):
         yield "--multi-class"
+
+
+def _is_multi_class(record: Record) -> bool:
+    """Return whether a run is one model for all categories, not of a category of that name.
+
+    A run that did not finish has no metrics of categories: it counts as one.
+    """
+    return record.case.category == ALL and bool(record.categories or record.status != "ok")
 
 
 def _of_images(record: Record) -> Iterator[str]:
@@ -72,16 +83,16 @@ def _of_images(record: Record) -> Iterator[str]:
 def _of_protocol(record: Record) -> Iterator[str]:
     """Yield the options that replaced the profile's budget, size, precision and recipe."""
     protocol, changes = record.protocol, _changes(record.protocol)
-    default = default_protocol(record, changes)
+    usual = _without_options(record, changes)
     seen, recipe = protocol.get("images_seen"), protocol.get("recipe", {})
-    if seen and (default is None or seen != default.images_seen):
+    if seen and (usual is None or seen != usual.images_seen):
         yield from ("--images-seen", str(seen))
-    if seen is None and default is not None and default.images_seen and "epochs" in recipe:
+    if seen is None and usual is not None and usual.images_seen and "epochs" in recipe:
         # A number of epochs replaced the profile's budget, even if it was the recipe's own.
         changes["epochs"] = recipe["epochs"]
     if "epochs" in changes and recipe.get("images") is not None:
         changes["images"] = recipe["images"]  # epochs alone would remove it
-    if has_own_size(protocol, default):
+    if _has_own_size(protocol, usual):
         yield from ("--image-size", size_text(image_size(*height_width(protocol["image_size"]))))
     for name, value in changes.items():
         yield from ("--set", f"{name}={value}")
@@ -101,3 +112,44 @@ def _changes(protocol: Mapping[str, Any]) -> dict[str, Any]:
             if name not in own or own[name] != value
         }
     return changes
+
+
+def _without_options(record: Record, changes: Mapping[str, Any]) -> Protocol | None:
+    """Return the case's protocol without options of budget and size.
+
+    Args:
+        record: The record, whose profile is known.
+        changes: The changed fields of its recipe.
+
+    Returns:
+        None if the model, its recipe or a changed field is unknown now.
+    """
+    case, protocol = record.case, record.protocol
+    entry, dataset = MODELS.get(case.model), DATASETS.get(case.dataset)
+    if entry is None or case.recipe not in entry.recipes:
+        return None
+    try:
+        return resolve(
+            entry,
+            case.recipe,
+            PROFILES[record.key.profile],
+            pretrained=case.pretrained,
+            native_size=dataset.image_size if dataset else None,
+            shots=case.shots,
+            multi_class=_is_multi_class(record),
+            fit=protocol.get("fit", "squash"),
+            tiles=protocol.get("tiles"),
+            changes=checked_changes(changes),
+        )
+    except ValueError:
+        return None
+
+
+def _has_own_size(protocol: Mapping[str, Any], usual: Protocol | None) -> bool:
+    """Return whether images had another size, or another crop of it, than without options."""
+    if not protocol.get("image_size"):
+        return False
+    if usual is None:
+        return True
+    own = protocol["image_size"], protocol.get("crop")
+    return not all(map(same_size, own, (usual.image_size, usual.crop)))

@@ -1,13 +1,12 @@
 """Resolution of what a case needs, in the parent process and without torch."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from bench.case import ALL, Case
 from bench.protocol import PROFILES, Protocol, resolve, shape_problem
@@ -24,6 +23,7 @@ from bench.run.job import (
     WeightsError,
     seed_of,
 )
+from bench.run.recent import Recent
 from bench.run.samples import case_samples, label_problem
 from bench.settings import Settings
 from datasets_lib.batches.labeled import data_hash
@@ -45,30 +45,6 @@ from models.components.weights import resolve as resolve_weights
 
 Generator = Callable[[str, Path], Path]
 
-_FRESH_SECONDS = 2.0
-
-_Name = TypeVar("_Name")
-_Value = TypeVar("_Value")
-
-
-class _Recent(Generic[_Name, _Value]):
-    """Values by name, each computed again when it is asked for after `_FRESH_SECONDS`.
-
-    Hashing data again takes a stat for each file. That is little beside a run, before which it
-    finds the files that were edited during the last one, but much for thousands of finished cases.
-    """
-
-    def __init__(self) -> None:
-        self._computed: dict[_Name, tuple[float, _Value]] = {}
-
-    def get(self, name: _Name, compute: Callable[[], _Value]) -> _Value:
-        """Return the value of a name, computed now or a moment ago."""
-        found = self._computed.get(name)
-        if found is None or time.monotonic() - found[0] > _FRESH_SECONDS:
-            value = compute()
-            found = self._computed[name] = time.monotonic(), value
-        return found[1]
-
 
 @dataclass(frozen=True)
 class Finder:
@@ -86,9 +62,9 @@ class Finder:
     _remarks: dict[str, str] = field(default_factory=dict)
     _listed: dict[tuple[str, str | None], Category] = field(default_factory=dict)
     _in_few_files: dict[str, LabeledInputs] = field(default_factory=dict)
-    _labeled_sets: _Recent[str, LabeledInputs] = field(default_factory=_Recent)
-    _data_hashes: _Recent[tuple[Sample, ...], str] = field(default_factory=_Recent)
-    _texture_hashes: _Recent[str, str] = field(default_factory=_Recent)
+    _labeled_sets: Recent[str, LabeledInputs] = field(default_factory=Recent)
+    _data_hashes: Recent[tuple[Sample, ...], str] = field(default_factory=Recent)
+    _texture_hashes: Recent[str, str] = field(default_factory=Recent)
 
     def protocol(self, case: Case) -> Protocol:
         """Return the case's protocol.

@@ -22,6 +22,17 @@ def image_size(height: int, width: int) -> ImageSize:
     return height if height == width else (height, width)
 
 
+def same_size(one: ImageSize | None, other: ImageSize | None) -> bool:
+    """Return whether two sizes mean the same height and width; None is no size.
+
+    >>> same_size(256, (256, 256)), same_size(None, 224)
+    (True, False)
+    """
+    if one is None or other is None:
+        return one is other
+    return height_width(one) == height_width(other)
+
+
 def size_text(size: ImageSize) -> str:
     """Return a size as options and messages write it.
 

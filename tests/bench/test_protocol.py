@@ -8,13 +8,11 @@ import pytest
 
 from bench import arguments
 from bench.protocol import (
-    ADDED_FIELDS,
     PROFILES,
-    protocol_hash,
-    recorded_shape,
     resolve,
     shape_problem,
 )
+from bench.recorded_protocol import ADDED_FIELDS, protocol_hash, recorded_shape
 from bench.studies.rd_backbone.study import RD_BACKBONE
 from bench.studies.rd_backbone.verdict import MAIN_PAIR
 from datasets_lib.catalog import DATASETS

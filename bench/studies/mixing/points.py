@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from bench.protocol import budget_fields
 from bench.record import Record
+from bench.recorded_protocol import budget_fields
 
 HEAD = "last_epoch"
 

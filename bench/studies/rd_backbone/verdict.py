@@ -22,8 +22,8 @@ from bench.aggregate.statistics import (
     paired_test,
     pooled_sd,
 )
-from bench.protocol import budget_fields, recipe_constants
 from bench.record import Record
+from bench.recorded_protocol import budget_fields, recipe_constants
 from bench.study import Study
 from models.catalog import MODELS, Recipe
 

@@ -15,7 +15,7 @@ from bench import TrainingError, clear_memory, get_globals, set_globals, train, 
 from bench.interface.console import Console
 from bench.interface.training import _asks_for_one
 from bench.metrics.thresholds import confusion
-from bench.run import inputs
+from bench.run import recent
 from bench.store import Store
 
 SMALL = {"pretrained": False, "img_size": 64}
@@ -310,7 +310,7 @@ def test_data_that_are_edited_while_another_case_trains_are_recorded_as_they_are
         begin(console, job)
 
     monkeypatch.setattr(Console, "begin", edit)
-    monkeypatch.setattr(inputs, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(recent, "_FRESH_SECONDS", -1.0)
     _, edited = train("tiny", ["tile", "zebra"], "padim-resnet18", **SMALL)
     assert edited.status == "ok"
     assert edited.key.data != before.key.data

@@ -3,23 +3,18 @@
 import ast
 import base64
 import hashlib
-import math
 import re
 import string
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import product
 
 import pytest
 from fake_records import make
 from page_records import HOSTILE, gallery, many, named, write
 
 from bench.__main__ import main
-from bench.metrics.catalog import METRICS
 from bench.page.cards import cards, moves
-from bench.page.charts.quality import pareto_front, speed_chart
-from bench.page.charts.svg import WIDTH, Scale, label_heights
 from bench.page.markup import render
 from bench.page.page import index_page, write_page
 from bench.page.source import Source, page_name
@@ -234,91 +229,6 @@ def test_no_records_no_rows(site):
     text = site([make(status="failed")]).read_text()
     assert "No run has finished yet." in text
     assert "it broke" in text
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_front_is_what_no_point_beats(seed):
-    import random
-
-    rng = random.Random(seed)
-    points = [(rng.randrange(1, 9), rng.randrange(9)) for _ in range(rng.randrange(1, 30))]
-    for metric in (METRICS["image_auroc"], METRICS["false_alarms"]):
-        sign = 1 if metric.higher_is_better else -1
-        beaten = {
-            one
-            for one, other in product(points, points)
-            if other != one and other[0] >= one[0] and sign * other[1] >= sign * one[1]
-        }
-        front = [points[at] for at in pareto_front(points, metric)]
-        assert set(front) == set(points) - beaten
-        assert len(front) == len(set(front))
-
-
-def test_intervals_of_speeds_end_within_the_chart_or_in_an_arrow(tmp_path):
-    speeds = {"padim": (90, 100, 110), "cfa": (40, 50, 60), "stfpm": (1, 20, 90)}
-    records = [
-        make(
-            f"{name}_resnet18",
-            seed=seed,
-            auroc=0.9 + seed / 100,
-            measurements={"inference_images_per_s": speed},
-        )
-        for name, values in speeds.items()
-        for seed, speed in enumerate(values)
-    ]
-    placed = Source([write(records, tmp_path)]).questions[0].main.placed
-    chart = speed_chart(placed, lambda place: place.row.label, words("en"))
-    scales = set()
-    for place, mark in zip(placed, chart.findall(".//g[@class='mark']"), strict=True):
-        lines = mark.findall("line")
-        bars = [one.attrib for one in lines if one.get("class") != "leader"]
-        speed = place.row.measurement("inference_images_per_s")
-        across = next(bar for bar in bars if bar["y1"] == bar["y2"])
-        low, high = float(across["x1"]), float(across["x2"])
-        assert 70 <= low < high <= WIDTH - 170
-        # An interval that reaches zero, which has no logarithm, extends beyond the axis.
-        assert len(bars) == (2 if speed.low > 0 else 4)
-        if speed.low > 0:
-            scales.add(round((high - low) / math.log(speed.high / speed.low)))
-    assert len(scales) == 1  # the others are drawn in full
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_labels_never_cover_each_other(seed):
-    import random
-
-    rng = random.Random(seed)
-    spots = [(rng.uniform(0, 700), rng.uniform(0, 300)) for _ in range(40)]
-    heights = label_heights(spots, 180, 16)
-    assert all(height >= y for (_, y), height in zip(spots, heights, strict=True))
-    for a, b in product(range(40), range(40)):
-        if a != b and abs(spots[a][0] - spots[b][0]) < 180:
-            assert abs(heights[a] - heights[b]) >= 16 - 1e-9
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_labels_that_reach_the_bottom_are_pushed_up_and_stay_below_the_top(seed):
-    import random
-
-    rng = random.Random(seed)
-    spots = [(rng.uniform(0, 700), rng.uniform(200, 300)) for _ in range(17)]
-    heights = label_heights(spots, 180, 16, bottom=300)
-    assert all(300 - 16 * 16 - 1e-9 <= height <= 300 for height in heights)
-    for a, b in product(range(17), range(17)):
-        if a != b and abs(spots[a][0] - spots[b][0]) < 180:
-            assert abs(heights[a] - heights[b]) >= 16 - 1e-9
-
-
-@pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize(("low", "high"), [(0.1, 0.2), (1, 3), (39, 55), (5, 5e6), (0.98, 0.99)])
-def test_scales_have_round_ticks_within(low, high, log):
-    scale = Scale(low, high, 100, 600, log=log)
-    ticks = scale.ticks()
-    assert 2 <= len(ticks) <= 22
-    assert all(low <= tick <= high * (1 + 1e-9) for tick in ticks)
-    places = [scale(tick) for tick in ticks]
-    assert places == sorted(places)
-    assert (scale(low), scale(high)) == (100, 600)
 
 
 def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):

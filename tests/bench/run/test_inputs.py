@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from case_names import case_named
 
-from bench.run import inputs as module
+from bench.run import recent
 from bench.run.inputs import Finder
 from bench.run.job import RecipeError
 from bench.settings import Settings
@@ -77,16 +77,16 @@ def test_data_that_are_edited_during_a_session_get_another_hash(
 ):
     own = FoundDataset("own", images, {}, read_classes, "classification")
     finder = Finder(finder.settings, {"own": own, **find_datasets([tmp_path / "data"])})
-    monkeypatch.setattr(module, "_FRESH_SECONDS", math.inf)
+    monkeypatch.setattr(recent, "_FRESH_SECONDS", math.inf)
     before = finder.job(case_named(case)).key
     shutil.copyfile(images / "000.png", images / "001.png")
     assert finder.job(case_named(case)).key == before
-    monkeypatch.setattr(module, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(recent, "_FRESH_SECONDS", -1.0)
     assert finder.job(case_named(case)).key.data != before.data
 
 
 def test_the_images_of_a_texture_set_are_part_of_the_data(finder, tmp_path, images, monkeypatch):
-    monkeypatch.setattr(module, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(recent, "_FRESH_SECONDS", -1.0)
     case = case_named("draem-tiny.tile-default-scratch-s0")
     found = find_datasets([tmp_path / "data"])
     folder = shutil.copytree(images, tmp_path / "textures")
