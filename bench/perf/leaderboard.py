@@ -5,8 +5,7 @@ replicates; with ``--replicates 1`` each record is its own row. The numbers are 
 process, to which other processes do not add; the first column includes the one-time cost of imports
 and caches.
 
-10,000 records on a 2-core AMD EPYC, second column: tables 1.9 s, page 1.4 s; with one row per
-record: tables 3.8 s, page 2.8 s.
+ZOO.md has its results.
 """
 
 import argparse
