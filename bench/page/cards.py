@@ -169,7 +169,7 @@ def _alarms(alarms: Sequence[Alarm], t: Words) -> Iterator[str]:
             all=len(alarms),
         )
     else:
-        yield t("No night has confirmed a regression here.")
+        yield t("No nightly run has confirmed a regression here.")
     for alarm in waiting[: -_ALARMS - 1 : -1]:
         name = f"{alarm.raised[:10]}: {shortened(alarm.configuration, 60)}, {alarm.quantity}"
         yield name if alarm.quantity == FINISHES else f"{name} {_worse(alarm, t)}"

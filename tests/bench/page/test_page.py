@@ -260,7 +260,7 @@ def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):
 
 def test_open_alarms_are_those_of_the_ledger(tmp_path):
     file = write(gallery(), tmp_path)
-    assert "No night has confirmed a regression here." in alarms_card(file)
+    assert "No nightly run has confirmed a regression here." in alarms_card(file)
     ledger = Ledger(tmp_path)
     case = gallery()[0].case.configuration
     for quantity, loss, day in (("score.image_auroc", 0.0123, 1), ("latency_p50_ms", 0.25, 2)):
