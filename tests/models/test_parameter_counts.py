@@ -1,5 +1,6 @@
 """Parts of models have as many parameters, and images cost as much, as in anomalib 2.7.0."""
 
+import importlib
 import inspect
 from contextlib import nullcontext
 
@@ -8,9 +9,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.run.batch import make_batch
+from bench.run.measure.flops import count_flops
 from models.catalog import MODELS
 
 aten = torch.ops.aten
+CPU = torch.device("cpu")
 
 COUNTS = {
     "stfpm": {"student": 8_543_296},
@@ -35,8 +38,8 @@ COUNTS = {
 }
 
 
-def build(name, size=256):
-    """Return an entry's model as it is trained, on the meta device."""
+def build(name, size=256, device="meta"):
+    """Return an entry's model as it is trained."""
     entry = MODELS[name]
     recipe = entry.recipes["baseline"]
     options = {**entry.options, **recipe.options}
@@ -44,7 +47,7 @@ def build(name, size=256):
         options["loss"] = recipe.loss
     if "image_size" in inspect.signature(entry.load_build()).parameters:
         options["image_size"] = (size, size)
-    with torch.device("meta"):
+    with torch.device(device):
         return entry.load_build()(weights=entry.weights, state=None, **options)
 
 
@@ -151,6 +154,7 @@ RESIZES = {"rd_resnet18", "rd_resnet50", "csflow_768", "supersimplenet", "supers
 @pytest.fixture
 def no_autocast(monkeypatch):
     """The meta device computes nothing, and does not know autocast."""
+    importlib.import_module("torch._dynamo")  # reads autocast when timm first imports it
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
 
 
@@ -183,12 +187,66 @@ def test_an_image_costs_as_many_operations_as_in_anomalib(name):
 )
 @pytest.mark.usefixtures("no_autocast")
 def test_convolutions_before_statistics_cost_as_many_operations_as_in_anomalib(name, theirs):
-    """What follows depends on the training images: their number, and the components they span."""
+    """What follows depends on the training images; it is compared below."""
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         build(name).backbone(torch.zeros(1, 3, 256, 256, device="meta"))
     counts = counter.get_flop_counts()["Global"]
     assert counts == {aten.convolution: theirs}
+
+
+def enlarged(side):
+    """Operations that enlarge and blur a map for images of 64 pixels; the peer counts none."""
+    return product(side**2, 1, 64) + product(64, side, 64)
+
+
+def gaussians(model):
+    return product(16**2, *model.gaussians.whitening.shape[1:]) + enlarged(16)
+
+
+def nearest_patches(model):
+    """Without weights of scores by 9 neighbors, 2 (M + 9) C more, an option of our recipe.
+
+    Ours averages neighboring positions by convolutions, the peer by pooling, which does not count.
+    """
+    averages = product(8**2 + 4**2, 512, 3**2)
+    return product(8**2, *model.memory_bank.patches.shape) + averages + enlarged(8)
+
+
+def reconstruction(model):
+    return 2 * product(1, *model.pca.components.shape)
+
+
+def density(model):
+    """Ours counts the distances to the samples as well, the peer their exponents alone."""
+    parts = model.pca.components, model.kde.whitening, model.kde.samples
+    return sum(product(1, *part.shape) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "theirs"),
+    [
+        ("padim_resnet18", 101, gaussians),
+        ("patchcore_resnet18", 8, nearest_patches),
+        ("dfm_resnet18", 20, reconstruction),
+        ("dfkde_resnet18", 20, density),
+    ],
+)
+def test_statistics_of_an_image_cost_as_many_operations_as_in_anomalib(name, images, theirs):
+    """By the formulas of what torch counts in anomalib after 40 images of 256 pixels.
+
+    PaDiM 2 · 4,096 · 100² = 81,920,000; PatchCore 2 · 1,024 · 384 M + 2 · 384 (M + 9) with M = 40;
+    DFM 4 · 4,096 k = 589,824 with k = 36; DFKDE 2 · 512 · 16 + 2 · 16² = 16,896.
+    """
+    model = build(name, size=64, device="cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    batch = make_batch(model, torch.rand(images, 3, 64, 64, generator=generator), CPU)
+    with torch.no_grad():
+        model.update(batch)
+        model.compute()
+        one = make_batch(model, batch.get_images()[:1], CPU)
+        model.predict(one)  # prepares the matrices that enlarge maps
+        assert count_flops(lambda: model.predict(one)) == theirs(model)
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("cfa", 6_429_696), ("cfa_resnet18", 403_200)])
