@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,10 @@ from datasets_lib.resolve import resolve_callable
 
 CUSTOM = "custom"
 """Name of a folder below a data folder that is itself a data folder."""
+
+
+class NameTakenError(DatasetError):
+    """A folder has the name of a dataset that it cannot be; the message is a clause about it."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,9 @@ def find_datasets(data_dirs: Sequence[Path]) -> dict[str, FoundDataset]:
     """Return the datasets below these folders by id, sorted by id.
 
     A folder named like a dataset of the catalog is that dataset if its layout fits. Any other
-    folder is a dataset of its own name if one of `CUSTOM_LAYOUTS` fits. Other folders, including
-    unreadable ones, are skipped. If several data folders hold the same dataset of the catalog, the
-    first one wins.
+    folder is a dataset of its own name if one of `CUSTOM_LAYOUTS` fits. Other folders are skipped,
+    including unreadable ones and those whose name is taken. If several data folders hold the same
+    dataset of the catalog, the first one wins.
 
     Raises:
         DatasetError: A data folder is missing or unreadable, or two folders give the same id: in
@@ -87,8 +92,8 @@ def recognize(folder: Path) -> FoundDataset | None:
     """Return the dataset in a folder; None if there is none.
 
     Raises:
-        DatasetError: Two folders give the same category id, or the folder has the name of a
-            built-in dataset or of a dataset for another task.
+        NameTakenError: The folder has the name of a built-in dataset or of one for another task.
+        DatasetError: Two folders give the same category id.
     """
     name = folder_id(folder.name)
     entry = entry_named(name)
@@ -101,29 +106,27 @@ def recognize(folder: Path) -> FoundDataset | None:
         if categories is None:
             continue
         if entry:
-            _check_name(name, entry, layout, folder)
+            _check_name(name, entry, layout)
         return FoundDataset(name, folder, categories, layout.reader, layout.task)
     return None
 
 
-def _check_name(name: str, entry: DatasetEntry, layout: Layout, folder: Path) -> None:
+def _check_name(name: str, entry: DatasetEntry, layout: Layout) -> None:
     if entry.embedded:
-        raise DatasetError(
-            f"The folder {folder} would be the dataset '{name}', which is the name of the "
-            "built-in one. Rename the folder."
-        )
+        raise NameTakenError(f"'{name}' is the name of a built-in dataset: rename the folder")
     if entry.name == name and entry.task != layout.task:
-        raise DatasetError(
-            f"The folder {folder} is laid out for {layout.task}, but '{name}' is the name of "
-            f"{entry.title}, a set for {entry.task}. Rename the folder, or put the set that "
-            "it is named after there."
+        raise NameTakenError(
+            f"it is laid out for {layout.task}, but '{name}' is the name of {entry.title}, a set "
+            f"for {entry.task}: rename the folder, or put the set that it is named after there"
         )
 
 
 def _datasets_in(data_dir: Path) -> dict[str, FoundDataset]:
-    recognized = [
-        dataset for folder in _dataset_folders(data_dir) if (dataset := recognize(folder))
-    ]
+    recognized = []
+    for folder in _dataset_folders(data_dir):
+        with suppress(NameTakenError):  # it alone is skipped; `bench data where` says why
+            if dataset := recognize(folder):
+                recognized.append(dataset)
     datasets: dict[str, FoundDataset] = {}
     for dataset in recognized:
         if dataset.name in DATASETS:

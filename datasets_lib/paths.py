@@ -8,6 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def absolute_path(path: Path) -> Path:
+    """Return the absolute path that a user named, without ``..``; links are followed only there.
+
+    >>> absolute_path(Path("/parts/../data")).as_posix()
+    '/data'
+    """
+    path = path.expanduser().absolute()
+    return path.resolve() if ".." in path.parts else path
+
+
 def default_cache_dir() -> Path:
     """Return ``$PROVING_GROUND_CACHE``, else ``proving_ground`` in the user's cache folder."""
     if chosen := os.environ.get("PROVING_GROUND_CACHE"):
@@ -39,8 +49,8 @@ def data_dirs(given: Sequence[Path] | None, cache_dir: Path | None = None) -> tu
     variable = os.environ.get("PROVING_GROUND_DATA", "")
     if given is None:
         given = [Path(part) for part in variable.split(os.pathsep) if part]
-    folders = [folder.expanduser().absolute() for folder in given]
-    home = data_home(cache_dir).absolute()
+    folders = list(map(absolute_path, given))
+    home = absolute_path(data_home(cache_dir))
     return tuple(dict.fromkeys([*folders, home] if home.is_dir() else folders))
 
 

@@ -22,6 +22,8 @@ from typing import Any
 FORMAT = 1
 MANIFEST = "manifest.json"
 SCRIPT = "unbundle.py"
+_STAGING = ".unbundling"
+_ON_NEW_DISKS = {"lost+found"}
 _CHUNK = 1 << 20
 _MAX_MANIFEST = 1 << 28
 
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=SCRIPT, description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundle", type=Path, help="file written by python -m bench bundle")
     parser.add_argument(
-        "--to", type=Path, required=True, metavar="DIR", help="new folder to unpack to"
+        "--to", type=Path, required=True, metavar="DIR", help="new or empty folder to unpack to"
     )
     options = parser.parse_args(arguments)
     try:
@@ -48,26 +50,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def unbundle(bundle: Path, target: Path) -> dict[str, Any]:
-    """Unpack a bundle into a new folder, completely or not at all.
+    """Unpack a bundle into a new or empty folder, completely or not at all.
 
     Args:
         bundle: Path of the tar file.
-        target: Folder to unpack to; may exist if it is empty.
+        target: Folder to unpack to, or a link to it; may be the root of an empty disk.
 
     Returns:
         The manifest.
 
     Raises:
         BundleError: The file is damaged, is not a bundle, or holds files that its manifest does not
-            name; or the target exists already, or the disk is full.
+            name; or the target is not empty, or the disk is full.
     """
-    target = target.absolute()
+    target = Path(os.path.realpath(target))  # a link may lead to another disk
     with _explained(bundle, target):
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise BundleError(f"{target} already exists. Name a new folder with --to.")
+        _check_empty(target)
         with tarfile.open(bundle, "r:") as tar:
             manifest = _manifest(tar, bundle)  # before any folder is created
-            with _staged(target) as staging:
+            with (_staged_inside if target.exists() else _staged)(target) as staging:
                 _unpack(tar, manifest["files"], bundle, staging)
     return manifest
 
@@ -90,6 +91,21 @@ def _explained(bundle: Path, target: Path) -> Iterator[None]:
         ) from error
 
 
+def _check_empty(target: Path) -> None:
+    """Check that a folder holds at most what a killed run left before it moved anything up."""
+    if not target.exists():
+        return
+    found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
+    found -= _ON_NEW_DISKS
+    if _STAGING in found and len(found) > 1:
+        raise BundleError(
+            f"{target} holds a part of a bundle: an earlier run was interrupted while it moved "
+            f"files out of {_STAGING}. Delete what is in it, or name another folder with --to."
+        )
+    if found - {_STAGING}:
+        raise BundleError(f"{target} already exists. Name a new or empty folder with --to.")
+
+
 @contextmanager
 def _staged(target: Path) -> Iterator[Path]:
     """Yield a new folder next to the target; rename it on success, remove every trace on error."""
@@ -99,8 +115,6 @@ def _staged(target: Path) -> Iterator[Path]:
     try:
         staging.mkdir(parents=True)
         yield staging
-        if target.exists():
-            target.rmdir()
         staging.rename(target)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -108,6 +122,35 @@ def _staged(target: Path) -> Iterator[Path]:
             with suppress(OSError):  # in use by another process
                 folder.rmdir()
         raise
+
+
+@contextmanager
+def _staged_inside(target: Path) -> Iterator[Path]:
+    """Yield a new folder in an existing one; move its contents up on success, or remove them.
+
+    An existing folder is not replaced: it may be a mount point, and only it is on its disk.
+    """
+    staging = target / _STAGING
+    shutil.rmtree(staging, ignore_errors=True)  # left by a killed run
+    names: list[str] = []
+    try:
+        staging.mkdir()
+        yield staging
+        names = [path.name for path in staging.iterdir()]
+        for name in names:
+            (staging / name).rename(target / name)
+        staging.rmdir()
+    except BaseException:
+        moved = [target / name for name in names if not os.path.lexists(staging / name)]
+        for path in (staging, *moved):
+            _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # a folder, which is gone
+        path.unlink()
 
 
 def next_steps(manifest: dict[str, Any], target: Path) -> list[str]:

@@ -10,7 +10,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser("unbundle", help="check and unpack a bundle")
     command.add_argument("bundle", type=Path)
-    command.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder")
+    command.add_argument(
+        "--to", type=Path, required=True, metavar="DIR", help="a new or empty folder"
+    )
     command.set_defaults(run=_run)
 
 

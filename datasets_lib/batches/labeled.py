@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from datasets_lib.cache.build import Progress
-from datasets_lib.cache.content import ContentHashes
+from datasets_lib.cache.content import ContentHashes, SampleHashes
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8
 from datasets_lib.layouts.classification import FileSplit, Labeled
@@ -38,17 +38,21 @@ def mapped_images(
     return cache.resized(split.images, size, f"{len(split.classes)} classes", progress)
 
 
-def data_hash(split: Labeled, hashes: ContentHashes) -> str:
-    """Return a hash of classes, names, labels and images in order, equal on every machine.
+def contents(split: Labeled, hashes: ContentHashes) -> SampleHashes:
+    """Return a hash of classes, names, labels and images in order, and one of each image file.
+
+    The first is equal on every machine; a `PixelSplit` has none of the others.
 
     Raises:
         DatasetError: A file cannot be read.
     """
     digest = hashlib.sha256("\n".join((*split.classes, "", *split.names, "")).encode())
     digest.update(np.asarray(split.labels, dtype="<i8").tobytes())
+    images: tuple[str, ...] = ()
     if isinstance(split, FileSplit):
-        digest.update(hashes.data_hash(split.samples).encode())
+        of_files, images = hashes.contents(split.samples)
+        digest.update(of_files.encode())
     else:
         digest.update(repr(split.images.shape).encode())
         digest.update(np.ascontiguousarray(split.images).data)
-    return digest.hexdigest()
+    return SampleHashes(digest.hexdigest(), images)

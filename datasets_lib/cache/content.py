@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets_lib.atomic import atomic_path
 from datasets_lib.layouts.category import DatasetError, Sample
@@ -23,6 +23,18 @@ Identity = list[int]
 # A file written again within its timestamps' granularity keeps its identity; the coarsest
 # (FAT) counts two seconds, so hashes of files as young as that are not remembered.
 _SETTLED_NS = 2_000_000_000
+
+
+class SampleHashes(NamedTuple):
+    """Hashes of what samples hold.
+
+    Attributes:
+        hash: Hash over names, images, masks and defects in order; equal on every machine.
+        images: Sha256 of each sample's image, in order.
+    """
+
+    hash: str
+    images: tuple[str, ...]
 
 
 class ContentHashes:
@@ -51,9 +63,16 @@ class ContentHashes:
         return hashes
 
     def data_hash(self, samples: Sequence[Sample]) -> str:
-        """Return a hash over names, images, masks and defects in order; equal on every machine.
+        """Return the hash of `contents`."""
+        return self.contents(samples).hash
+
+    def contents(self, samples: Sequence[Sample]) -> SampleHashes:
+        """Return the hashes of samples, for which each of their files is read at most once.
 
         A defect that its image's folder is named after is not hashed again.
+
+        Raises:
+            DatasetError: A file cannot be read.
         """
         files = [file for sample in samples for file in sample.files]
         of_file = self.of(files)
@@ -64,7 +83,8 @@ class ContentHashes:
             if sample.defect and sample.defect not in PurePosixPath(sample.name).parts[:-1]:
                 line += f"\0{sample.defect}"  # as a table says, which can be corrected
             digest.update(f"{line}\n".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
+        images = tuple(of_file[sample.image] for sample in samples)
+        return SampleHashes(digest.hexdigest(), images)
 
     def _of_folder(
         self, folder: str, files: list[Path], pool: ThreadPoolExecutor

@@ -29,7 +29,15 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class DownloadError(DatasetError, OSError):
-    """A file could not be downloaded; also an `OSError`, as callers of download code expect."""
+    """A file could not be downloaded; also an `OSError`, as callers of download code expect.
+
+    Attributes:
+        reason: The message without what to do; all of it if it has no such part.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".rstrip())
+        self.reason = reason
 
 
 class _RefusedError(Exception):
@@ -150,8 +158,15 @@ def download(
 
 
 def download_weights(url: str, target: Path, sha256_prefix: str | None) -> None:
-    """Download pretrained weights, of whose digest some digits may be known; see `download`."""
-    download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
+    """Download pretrained weights, of whose digest some digits may be known; see `download`.
+
+    Raises:
+        DownloadError: As for `download`, without what to do: who asks for weights says that.
+    """
+    try:
+        download(url, target, checksum=f"sha256:{sha256_prefix}" if sha256_prefix else None)
+    except DownloadError as error:
+        raise DownloadError(error.reason) from error
 
 
 def _fetch_from_any(
@@ -171,10 +186,10 @@ def _fetch_from_any(
     if not resumable:
         part.unlink(missing_ok=True)
     raise DownloadError(
-        f"Wanted to download {part.stem}, found that {'; '.join(reasons)}. "
-        f"{'The next attempt resumes what was received. ' if resumable else ''}"
+        f"Wanted to download {part.stem}, found that {'; '.join(reasons)}."
+        f"{' The next attempt resumes what was received.' if resumable else ''}",
         f"Try again with a network, or fetch {' or '.join(mirrors)} by other means and put it "
-        f"into {part.parent}."
+        f"into {part.parent}.",
     )
 
 

@@ -36,7 +36,7 @@ def unreachable(url: str) -> str | None:
         return f"{url} cannot be reached ({error})"
     if address not in _reachable:
         _reachable[address] = _accepts(address)
-    return None if _reachable[address] else f"no network connection to {address[0]}"
+    return None if _reachable[address] else f"there is no network connection to {address[0]}"
 
 
 def _first_hop(url: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 from datasets_lib.atomic import DISK_FULL, sync
@@ -25,6 +25,8 @@ _HARMLESS_BYTES = 64 << 20
 # Minimum cost of a member: millions of empty files are a bomb too.
 _MEMBER_BYTES = 512
 _UTF8_MARK = 0x800
+_WINDOWS = 0
+"""System on which a zip says that it was made; some programs write its backslashes into paths."""
 _BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -110,7 +112,9 @@ def _unpack_zip(raw: BinaryIO, folder: Path, budget: _Budget) -> Iterator[None]:
         members = archive.infolist()
         for member in members:
             kind = stat.S_IFMT(member.external_attr >> 16)
-            _check_member(member.orig_filename, kind in {0, stat.S_IFREG, stat.S_IFDIR})
+            name = _posix_name(member)
+            _check_member(name, kind in {0, stat.S_IFREG, stat.S_IFDIR})
+            member.filename = name
             budget.add(member.file_size)
         for member in members:
             archive.extract(member, folder)
@@ -158,12 +162,26 @@ def _encoding_of(names: list[bytes]) -> str:
     raise ValueError("its names are neither UTF-8 nor CP949: pack it again with names in UTF-8")
 
 
+def _posix_name(member: zipfile.ZipInfo) -> str:
+    """Return the path of a member with ``/`` between folders, whatever its system writes."""
+    name = member.orig_filename
+    if member.create_system != _WINDOWS or "\\" not in name:
+        return name
+    if PureWindowsPath(name).drive:
+        raise _outside(name)
+    return name.replace("\\", "/")
+
+
 def _check_member(name: str, is_plain: bool) -> None:
     path = PurePosixPath(name)
     if not is_plain:
         raise ValueError(f"the member {name[:80]!r} is not a regular file or folder")
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise ValueError(f"the member {name[:80]!r} has a path outside its folder")
+        raise _outside(name)
+
+
+def _outside(name: str) -> ValueError:
+    return ValueError(f"the member {name[:80]!r} has a path outside its folder")
 
 
 @contextmanager
@@ -187,6 +205,6 @@ def _explained(archive: Path, folder: Path) -> Iterator[None]:
 
 def _damaged(archive: Path, reason: str) -> str:
     return (
-        f"Wanted to unpack {archive}, found that it is damaged or not safe: {reason}. Delete it "
-        "and get it again from its publisher."
+        f"Wanted to unpack {archive}, found that it is damaged or not safe: {reason}. Get it again "
+        "from its publisher; if it is your own, pack plain files and folders again, as zip or tar."
     )

@@ -16,13 +16,13 @@ from datasets_lib.layouts.folders import (
     first_names,
     folder_id,
     in_words,
+    is_image,
     list_folder,
-    list_images,
     relative_name,
     same_name,
     subfolders,
 )
-from datasets_lib.layouts.masks import is_truth_folder
+from datasets_lib.layouts.masks import images_below, is_truth_folder
 
 TEST_SPLITS = ("test", "testing", "val", "valid", "validation")
 """Folders that may hold the test images, in order of preference."""
@@ -57,8 +57,9 @@ def read(root: Path) -> Classification:
         root: Parent folder of ``train``; its name becomes the name of the set.
 
     Raises:
-        DatasetError: A folder is missing, unreadable or empty, two folders have one name, a test
-            class has no training images, or a name is not UTF-8.
+        DatasetError: A folder is missing, unreadable or empty, two folders have one name, images
+            lie deeper than a class's folder, a test class has no training images, or a name is not
+            UTF-8.
     """
     try:
         splits = _splits(root)
@@ -144,15 +145,35 @@ def _split(
     samples: list[Sample] = []
     labels: list[int] = []
     for name, folder in present.items():
-        images = list_images(folder, _LAYOUT)
-        if not images:
-            raise DatasetError(
-                f"{folder} holds no image: expected files ending in {in_words(IMAGE_SUFFIXES)} "
-                "directly in this folder. Put them there, or remove the folder."
-            )
+        images = _images(folder)
         samples += [_sample(root, image) for image in images]
         labels += [label_of[name]] * len(images)
     return FileSplit(names, tuple(samples), tuple(labels))
+
+
+def _images(folder: Path) -> list[Path]:
+    """Return the images of a class in one split.
+
+    Raises:
+        DatasetError: It has none, or has some in folders below.
+    """
+    listing = list_folder(folder, _LAYOUT)
+    inner = (folder / name for name in listing.folders if not is_truth_folder(name))
+    deeper = next((image for path in inner for image in images_below(path)), None)
+    images = [folder / name for name in listing.files if is_image(name)]
+    if deeper is not None:
+        own = f", and {len(images):,} directly" if images else ""
+        raise DatasetError(
+            f"{folder} holds images in folders in it, such as {deeper}{own}: wanted the images of "
+            f"a class directly in its folder ({_LAYOUT}). Move them up into {folder.name}, or out "
+            "of the split."
+        )
+    if not images:
+        raise DatasetError(
+            f"{folder} holds no image: expected files ending in {in_words(IMAGE_SUFFIXES)} "
+            "directly in this folder. Put them there, or remove the folder."
+        )
+    return images
 
 
 def _sample(root: Path, image: Path) -> Sample:

@@ -19,6 +19,7 @@ NORMAL_NAMES = frozenset({"normal", "good", "ok"})
 
 
 _PREFIX = ContextVar("_PREFIX", default="")
+_TESTED = 0.2
 
 
 @contextmanager
@@ -27,7 +28,8 @@ def grouped_by(prefix: str) -> Iterator[None]:
 
     Args:
         prefix: Regular expression that matches the start of a file name; the matched text is the
-            group. Empty puts every image into its own group.
+            group. Names that it does not match, or of which it matches the empty text, are in
+            groups of their own, as is every name if it is empty.
     """
     token = _PREFIX.set(prefix)
     try:
@@ -69,7 +71,7 @@ def split_test(normal: Sequence[Sample]) -> tuple[Samples, Samples]:
         DatasetError: No name matches the prefix of `grouped_by`, or all have the same prefix.
     """
     _check_prefix(normal)
-    return _held_out(normal, 0.2)
+    return _held_out(normal, _TESTED)
 
 
 def split_labeled(test: Sequence[Sample]) -> tuple[Samples, Samples]:
@@ -108,18 +110,21 @@ def split_category(
     """Return a category of these samples, testing a fifth of the normal images and all defects.
 
     Normal images in the group of a defect are tested too, see `grouped_by`, unless every normal
-    image is in one.
+    image is in one. If the others are a single group, all of it is trained on.
 
     Raises:
-        DatasetError: There is no normal image, or there are no test images.
+        DatasetError: There is no normal image, there are no test images, or normal images cannot be
+            grouped, see `split_test`.
     """
     defects = tuple(sample for sample in samples if sample.defect)
     normals = tuple(sample for sample in samples if not sample.defect)
+    _check_prefix(normals)
     tested = {_group(sample) for sample in defects} - {None}
     beside, others = _apart(normals, {s.name for s in normals if _group(s) in tested})
     if not others:  # each group has a defect: only the normal images can be kept apart
         beside, others = (), normals
-    train, held_out = split_test(others)
+    is_one_group = bool(beside) and len(_groups(others)) == 1
+    train, held_out = (others, ()) if is_one_group else _held_out(others, _TESTED)
     normal, _ = _apart(normals, {sample.name for sample in (*beside, *held_out)})
     if not train or not (normal or defects):
         raise DatasetError(
@@ -130,14 +135,19 @@ def split_category(
     return Category(dataset, category, train, normal + defects, has_masks)
 
 
-def limit(samples: Sequence[Sample], count: int) -> Samples:
+def limit(samples: Sequence[Sample], count: int, choice: int = 0) -> Samples:
     """Return at most ``count`` samples in their order, keeping the proportions of kinds.
 
     Each kind, including normal, gets one sample first, normal before the largest; the remaining
     ones are assigned by the Sainte-Laguë method. A smaller count gives a subset of a larger count.
+
+    Args:
+        samples: Samples to choose from.
+        count: Maximum number of samples.
+        choice: Which of the possible subsets, from 0.
     """
     strata: dict[str | None, list[Sample]] = {}
-    for sample in _by_hash(samples):
+    for sample in _by_hash(samples, choice):
         strata.setdefault(sample.defect, []).append(sample)
     order = sorted(strata, key=lambda kind: (kind is not None, -len(strata[kind]), kind or ""))
     taken = dict.fromkeys(order, 0)
@@ -189,8 +199,19 @@ def _groups(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def _group(sample: Sample) -> str | None:
-    match = re.match(_PREFIX.get(), composed(sample.image.name)) if is_grouped() else None
-    return match[0] if match else None
+    return prefix_of(composed(sample.image.name), _PREFIX.get())
+
+
+def prefix_of(name: str, prefix: str) -> str | None:
+    """Return the start of a file name that a regular expression matches; None if it is empty.
+
+    An optional prefix does not put the names that lack it into one group.
+
+    >>> prefix_of("part7_2.png", "(part[0-9]+_)?"), prefix_of("blank.png", "(part[0-9]+_)?")
+    ('part7_', None)
+    """
+    match = re.match(prefix, name)
+    return match[0] or None if match else None
 
 
 def _check_prefix(samples: Sequence[Sample]) -> None:
@@ -204,8 +225,9 @@ def _check_prefix(samples: Sequence[Sample]) -> None:
         )
 
 
-def _by_hash(samples: Sequence[Sample]) -> list[Sample]:
-    return sorted(samples, key=lambda sample: hash_key(sample.name))
+def _by_hash(samples: Sequence[Sample], choice: int = 0) -> list[Sample]:
+    prefix = f"{choice}\n" if choice else ""
+    return sorted(samples, key=lambda sample: hash_key(prefix + sample.name))
 
 
 @lru_cache(maxsize=1 << 16)  # cases of one category sort the same names

@@ -14,8 +14,8 @@ PORE = (0.30, 0.19, 0.11)
 
 
 @dataclass(frozen=True)
-class Board:
-    """The properties of one board.
+class Plank:
+    """The properties of one plank.
 
     Attributes:
         across: Position across the rings, in rings.
@@ -23,7 +23,7 @@ class Board:
         width: Part of each ring that is late wood, ``(RINGS,)``.
         fibers: Fine brightness along the grain.
         pores: Coverage by pores, 0 to 1.
-        tone: Color of the board, relative to `EARLY` and `LATE`.
+        tone: Color of the plank, relative to `EARLY` and `LATE`.
     """
 
     across: Field
@@ -36,8 +36,8 @@ class Board:
 
 def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator) -> Field:
     """Draw the reflectance of one piece, ``(SIZE, SIZE, 3)``."""
-    board = _board(rng)
-    scene = _planed(board, board.across, board.fibers, board.pores)
+    plank = _plank(rng)
+    scene = _planed(plank, plank.across, plank.fibers, plank.pores)
     if kind == "scratch":
         return _scratched(scene, damage)
     if kind == "stain":
@@ -45,19 +45,19 @@ def draw(rng: np.random.Generator, kind: str | None, damage: np.random.Generator
     if kind == "crack":
         return _split(scene, damage)
     if kind == "missing_part":
-        return _splintered(scene, board, damage)
+        return _splintered(scene, plank, damage)
     if kind == "misplacement":
-        return _patched(scene, board, damage)
+        return _patched(scene, plank, damage)
     return scene
 
 
-def _board(rng: np.random.Generator) -> Board:
+def _plank(rng: np.random.Generator) -> Plank:
     _, columns = turned(rng.normal(0, 0.04))
     spacing = 17 * np.exp(rng.normal(0, 0.12))
     wander = 0.55 * smooth(rng, 2, 3) + 0.05 * smooth(rng, 6, 24)
     pores = (rng.random((SIZE, SIZE)) < 0.006).astype(np.float64)
     length = int(rng.integers(7, 12))
-    return Board(
+    return Plank(
         across=columns / spacing + RINGS / 2 + rng.uniform(0, 1) + wander,
         dark=rng.uniform(0.45, 1.0, RINGS),
         width=rng.uniform(0.35, 0.7, RINGS),
@@ -68,15 +68,15 @@ def _board(rng: np.random.Generator) -> Board:
     )
 
 
-def _planed(board: Board, across: Field, fibers: Field, pores: Field) -> Field:
+def _planed(plank: Plank, across: Field, fibers: Field, pores: Field) -> Field:
     """Draw planed wood, whose late wood darkens slowly through a ring and ends sharply."""
     # The position across the grain, in rings: its integer part is the ring.
     ring = np.floor(across).astype(np.int64)
     part = across - ring
-    start = 0.94 - board.width[ring % RINGS]
-    late = board.dark[ring % RINGS] * ramp(part, start, 0.92) * ramp(part, 1.0, 0.93)
+    start = 0.94 - plank.width[ring % RINGS]
+    late = plank.dark[ring % RINGS] * ramp(part, start, 0.92) * ramp(part, 1.0, 0.93)
     wood = tint(0.85 * late, EARLY, LATE) * rgb(1 + 0.035 * fibers)
-    return blend(wood, PORE, (0.3 + 0.3 * late) * pores) * board.tone
+    return blend(wood, PORE, (0.3 + 0.3 * late) * pores) * plank.tone
 
 
 def _scratched(scene: Field, damage: np.random.Generator) -> Field:
@@ -111,7 +111,7 @@ def _split(scene: Field, damage: np.random.Generator) -> Field:
     return blend(scene, (0.16, 0.10, 0.07), damage.uniform(0.75, 0.95) * gap)
 
 
-def _splintered(scene: Field, board: Board, damage: np.random.Generator) -> Field:
+def _splintered(scene: Field, plank: Plank, damage: np.random.Generator) -> Field:
     """Draw a torn-out splinter: pale rough wood below, one edge in shadow."""
     rough = 2.0 * streaks(damage, 20).T
     depth = shapes.blob(damage, damage.uniform(11, 17), damage.uniform(2.0, 3.5), 0.15) + rough
@@ -120,18 +120,18 @@ def _splintered(scene: Field, board: Board, damage: np.random.Generator) -> Fiel
         np.clip(0.5 + 0.3 * streaks(damage, 24).T, 0, 1), (0.66, 0.52, 0.36), (0.90, 0.76, 0.58)
     )
     shadow = np.exp(-((depth / 1.8) ** 2)) * ramp(np.gradient(depth, axis=1), -0.2, 0.6)
-    scene = blend(scene, floor * board.tone, 0.85 * torn)
+    scene = blend(scene, floor * plank.tone, 0.85 * torn)
     return blend(scene, PORE, 0.7 * shadow)
 
 
-def _patched(scene: Field, board: Board, damage: np.random.Generator) -> Field:
+def _patched(scene: Field, plank: Plank, damage: np.random.Generator) -> Field:
     """Draw a tilted veneer patch whose rings do not meet those around it."""
     depth = shapes.blob(damage, damage.uniform(15, 23), damage.uniform(1.0, 2.2), 0.05)
     rows, columns = grid()
     askew = damage.choice([-1, 1]) * damage.uniform(0.2, 0.6)
     spacing = damage.uniform(13, 20)
-    # The position across the grain of the patch, rotated relative to the board.
+    # The position across the grain of the patch, rotated relative to the plank.
     other = (np.cos(askew) * columns - np.sin(askew) * rows) / spacing + RINGS / 2
-    wood = _planed(board, other + 0.1 * smooth(damage, 8), board.fibers, board.pores) * 0.94
+    wood = _planed(plank, other + 0.1 * smooth(damage, 8), plank.fibers, plank.pores) * 0.94
     joint = np.exp(-((depth / 1.0) ** 2))
     return blend(blend(scene, wood, ramp(depth, -0.7, 0.7)), PORE, 0.2 * joint)

@@ -72,6 +72,18 @@ class Check:
     bits: int = 16
     progress: Progress | None = None
 
+    def after(self, done: int, total: int) -> "Check":
+        """Return the check of a part of a set, whose progress goes on from the parts before it.
+
+        Args:
+            done: Number of images in the parts before it.
+            total: Number of images in the whole set.
+        """
+        progress = self.progress
+        if progress is None:
+            return self
+        return replace(self, progress=lambda part, _: progress(done + part, total))
+
     def files(self, splits: Mapping[str, Sequence[Sample]]) -> list[Checked]:
         """Return what `check_files` reports about the files of all splits."""
         return check_files(splits, self.progress, self.bits)
@@ -127,14 +139,14 @@ def verify_category(
         defective=sum(sample.defect is not None for sample in contents.test),
         validation=len(contents.validation),
     )
-    unused = Unused(path, contents)
+    unused = Unused(path, [sample for samples in splits.values() for sample in samples], category)
     # A set without any mask is complete; single missing masks are problems.
     is_bare = not contents.has_masks and not lacking and counts.defective
     return check.report(
         name,
         counts,
         checked,
-        (*lacking, *unused.problems()),
+        (*lacking, *unused.images(), *unused.masks()),
         ("no masks" if is_bare else "", _near_duplicates(checked), *unused.notes()),
     )
 
@@ -152,14 +164,22 @@ def verify_labeled(dataset: str, root: Path, reader: Reader, check: Check = Chec
         contents: Classification = resolve_callable(reader)(root)
     except DatasetError as error:
         return Report(dataset, None, (Problem(str(error)),))
-    checked = [
-        image
-        for split, labeled in (("train", contents.train), ("test", contents.test))
-        for image in _checked(split, labeled, check)
-    ]
     counts = Counts(train=len(contents.train), test=len(contents.test))
+    total = counts.train + counts.test
+    checked = [
+        *_checked("train", contents.train, check.after(0, total)),
+        *_checked("test", contents.test, check.after(counts.train, total)),
+    ]
     classes = f"{len(contents.classes):,} classes"
-    return check.report(dataset, counts, checked, _label_problems(contents), [classes])
+    files = [split for split in (contents.train, contents.test) if isinstance(split, FileSplit)]
+    unused = Unused(root, [sample for split in files for sample in split.samples])
+    return check.report(
+        dataset,
+        counts,
+        checked,
+        (*_label_problems(contents), *unused.images()),
+        (classes, *unused.notes()),
+    )
 
 
 def verify_textures(dataset: str, root: Path, reader: Reader, check: Check = Check()) -> Report:

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,67 @@ def test_unbundle_restores_files(small, tmp_path):
     assert (tmp_path / "to/project/run.sh").stat().st_mode & 0o777 == 0o755
     with pytest.raises(BundleError, match="already exists"):
         unbundle(bundle, tmp_path / "to")
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("left", ["lost+found", ".unbundling/data"])
+def test_an_empty_folder_is_filled_and_not_replaced(small, tmp_path, monkeypatch, left):
+    bundle, files = small
+    disk = tmp_path / "disk"
+    (disk / left).mkdir(parents=True)  # of a new file system, or of a killed run
+    (tmp_path / "link").symlink_to("disk", target_is_directory=True)
+    before, inode = set(tmp_path.iterdir()), disk.stat().st_ino
+    measured, usage = [], shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: measured.append(path) or usage(path))
+    unbundle(bundle, tmp_path / "link")
+    assert disk.stat().st_ino == inode  # the mount point itself
+    assert [Path(path).parent for path in measured] == [disk]
+    assert contents(disk) == files
+    assert not (disk / ".unbundling").exists()
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_link_to_a_folder_that_does_not_exist_creates_it(small, tmp_path):
+    bundle, files = small
+    (tmp_path / "link").symlink_to("disk/to", target_is_directory=True)
+    unbundle(bundle, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert contents(tmp_path / "disk/to") == files
+
+
+def test_an_existing_folder_is_empty_again_after_an_error(small, tmp_path, monkeypatch):
+    (tmp_path / "to").mkdir()
+    with pytest.raises(BundleError, match="is not what was bundled"):
+        unbundle(rewritten(small[0], flipped), tmp_path / "to")
+    assert list((tmp_path / "to").iterdir()) == []
+    rename, moved = Path.rename, []
+
+    def fail_later(path, target):
+        if moved:
+            raise OSError(5, "Input/output error", str(target))
+        moved.append(target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_later)
+    with pytest.raises(BundleError, match="Input/output error"):
+        unbundle(small[0], tmp_path / "to")
+    assert moved
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_a_run_that_was_killed_while_it_moved_files_is_reported(small, tmp_path):
+    for folder in (".unbundling/data", "project"):
+        (tmp_path / "to" / folder).mkdir(parents=True)
+    with pytest.raises(BundleError, match=r"earlier run was interrupted .*Delete what is in it"):
+        unbundle(small[0], tmp_path / "to")
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {".unbundling", "project"}
 
 
 def flipped(info, content):

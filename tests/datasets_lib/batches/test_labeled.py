@@ -7,7 +7,7 @@ from image_files import decode_image
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from datasets_lib.batches.labeled import data_hash, mapped_images
+from datasets_lib.batches.labeled import contents, mapped_images
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import FileSplit, PixelSplit
 from datasets_lib.sets.digits import read as read_digits
@@ -73,19 +73,19 @@ def test_the_hash_follows_everything_that_matters(pixels, files, cache):
         labels = [1 - label for label in split.labels]
         return dataclasses.replace(split, labels=type(files.labels)(labels))
 
-    first = data_hash(files, cache.content)
-    assert data_hash(files, cache.content) == first
-    assert data_hash(relabeled(files), cache.content) != first
+    first = contents(files, cache.content).hash
+    assert contents(files, cache.content).hash == first
+    assert contents(relabeled(files), cache.content).hash != first
     renamed = dataclasses.replace(files, classes=("a", "c"))
-    assert data_hash(renamed, cache.content) != first
+    assert contents(renamed, cache.content).hash != first
     fewer = dataclasses.replace(files, samples=files.samples[:5], labels=files.labels[:5])
-    assert data_hash(fewer, cache.content) != first
-    stored = data_hash(pixels, cache.content)
+    assert contents(fewer, cache.content).hash != first
+    stored = contents(pixels, cache.content).hash
     changed = pixels.images.copy()
     changed[-1, -1, -1, -1] ^= 1
-    assert data_hash(dataclasses.replace(pixels, images=changed), cache.content) != stored
+    assert contents(dataclasses.replace(pixels, images=changed), cache.content).hash != stored
     swapped = dataclasses.replace(pixels, labels=1 - pixels.labels)
-    assert data_hash(swapped, cache.content) != stored
+    assert contents(swapped, cache.content).hash != stored
 
 
 def test_digits_are_scikit_learns_split_by_class(cache):

@@ -92,6 +92,28 @@ def test_paths_out_of_the_folder_are_refused(tmp_path, refuses, kind, name):
     refuses(archive, "the member .* has a path outside its folder")
 
 
+def write_windows_zip(path, names):
+    """A zip as some programs of Windows write it, with their own separator."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            info = zip_info(name)
+            info.create_system = 0
+            archive.writestr(info, b"" if name.endswith("\\") else b"1")
+    return path
+
+
+def test_backslashes_of_windows_are_separators(tmp_path, folder):
+    names = ["부품\\train\\good\\1.png", "부품\\test/2.png", "부품\\void\\"]
+    unpack(write_windows_zip(tmp_path / "a.zip", names), folder)
+    assert content_of(folder) == {"부품/train/good/1.png": b"1", "부품/test/2.png": b"1"}
+    assert (folder / "부품/void").is_dir()
+
+
+@pytest.mark.parametrize("name", ["a\\..\\..\\x", "\\x", "C:\\x", "c:a\\x", "\\\\server\\share\\x"])
+def test_windows_paths_out_of_the_folder_are_refused(tmp_path, refuses, name):
+    refuses(write_windows_zip(tmp_path / "a.zip", ["fine", name]), "has a path outside its folder")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 @pytest.mark.parametrize("link", ["inside", "/etc/passwd"])
 def test_links_and_devices_in_a_tar_are_refused(tmp_path, refuses, kind, link):
@@ -236,7 +258,7 @@ def test_encrypted_members_are_refused(tmp_path, refuses):
 )
 def test_what_is_no_archive_is_refused(tmp_path, refuses, content):
     (tmp_path / "a").write_bytes(content)
-    refuses(tmp_path / "a", "Delete it")
+    refuses(tmp_path / "a", r"Get it again from its publisher; if it is your own, pack")
 
 
 @pytest.mark.parametrize("kind", KINDS)

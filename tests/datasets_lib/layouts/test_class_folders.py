@@ -7,7 +7,7 @@ import pytest
 from dataset_files import touch
 from torchvision.datasets import ImageFolder
 
-from datasets_lib.discover import find_datasets
+from datasets_lib.discover import NameTakenError, find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.class_folders import find, read
 
@@ -43,7 +43,7 @@ def test_classes_and_files_are_in_natural_order_without_hidden_ones(tmp_path):
         tmp_path / "set",
         *("train/class10/10.png", "train/class10/2.JPEG", "train/class2/1.bmp"),
         *("train/.cache/1.png", "train/class2/.1.png", "train/class2/notes.txt", "train/read.me"),
-        *("test/class2/1.png", "test/class10/1.png", "test/class10/deeper/1.png"),
+        *("test/class2/1.png", "test/class10/1.png", "test/class10/masks/1.png"),
     )
     found = read(root)
     assert found.classes == ("class2", "class10")
@@ -77,6 +77,18 @@ def test_test_classes_must_have_training_images(tmp_path):
 def test_empty_class_folder_is_refused(tmp_path):
     root = touch(shapes(tmp_path / "set"), "train/void/notes.txt")
     with pytest.raises(DatasetError, match=r"train/void holds no image.*\.png"):
+        read(root)
+
+
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [("train/disc/day 2/5.png", ", and 3 directly"), ("train/cube/day/1/5.png", "")],
+)
+def test_images_deeper_than_their_class_are_refused(tmp_path, file, own):
+    root = touch(shapes(tmp_path / "set"), file)
+    folder = root.joinpath(*Path(file).parts[:2])
+    said = f"{folder} holds images in folders in it, such as {root / file}{own}: .*Move them up"
+    with pytest.raises(DatasetError, match=said):
         read(root)
 
 
@@ -150,10 +162,12 @@ def test_discovery_assigns_the_task(tmp_path):
         ("dtd", "'dtd' is the name of .* for texture"),
     ],
 )
-def test_name_of_a_set_for_another_task_is_refused(tmp_path, name, message):
-    shapes(tmp_path / name)
-    with pytest.raises(DatasetError, match=f"{message}.*Rename"):
-        find_datasets([tmp_path])
+def test_name_of_a_set_for_another_task_is_passed_over_with_its_reason(tmp_path, name, message):
+    root = shapes(tmp_path / name)
+    with pytest.raises(NameTakenError, match=f"{message}.*rename"):
+        recognize(root)
+    shapes(tmp_path / "other")
+    assert list(find_datasets([tmp_path])) == ["other"]
 
 
 def test_duplicate_ids_across_tasks_are_refused(tmp_path):

@@ -9,6 +9,7 @@ from dataset_files import box, names, write_image, write_mask
 from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.custom_names import read_category
+from datasets_lib.layouts.split import grouped_by
 
 HEADER = "filename,category,freq,dimming,image_path,dataset_type,defect_type,label"
 
@@ -248,3 +249,15 @@ def test_unreadable_kind_is_refused(tmp_path, run_unprivileged):
     assert found == ["back", "front_side"]
     with pytest.raises(DatasetError, match=re.escape(str(closed))):
         run_unprivileged(lambda: read_category("parts", "back", root))
+
+
+def test_a_prefix_that_does_not_part_one_category_leaves_the_others(tmp_path):
+    names = [f"bottle {part} 1_{n}.png" for part in range(5) for n in range(4)]
+    for name in (*names, *(f"cap 1 1_{n}.png" for n in range(4))):
+        write_image(tmp_path / "data_rgb" / "normal" / name)
+    with grouped_by("[a-z]+ [0-9]+ "):
+        assert len(read_category("parts", "bottle", tmp_path).train) == 16
+        with pytest.raises(DatasetError, match=r"such as data_rgb/normal/cap .*the same text"):
+            read_category("parts", "cap", tmp_path)
+    assert not (tmp_path / "data_info.csv").exists()
+    assert len(read_category("parts", "cap", tmp_path).train) == 3

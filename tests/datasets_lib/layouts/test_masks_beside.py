@@ -167,3 +167,83 @@ def test_a_jpeg_with_the_name_of_a_mask_is_refused(tmp_path):
     write_image(tmp_path / "abnormal/0.jpg", 20)
     with pytest.raises(DatasetError, match=r"0_label\.jpg has the name of a mask"):
         read_plain("parts", "all", tmp_path)
+
+
+PHOTOGRAPHS = {
+    "mvtec, train": (MVTEC.read, "train/good/1_label.png"),
+    "mvtec, normal": (MVTEC.read, "test/good/gt_1.png"),
+    "mvtec, kind": (MVTEC.read, "test/dent/1 seg.png"),
+    "plain, normal": (read_plain, "normal/1_label.png"),
+    "plain, kind": (read_plain, "abnormal/1_mask.png"),
+    "named": (read_named, "data_rgb/normal/cap 50 1_gt.png"),
+}
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_photograph_with_the_name_of_a_mask_is_an_error(tmp_path, name):
+    read, file = PHOTOGRAPHS[name]
+    for image in (
+        *("train/good/1.png", "test/good/1.png", "test/dent/1.png", "normal/1.png"),
+        *("normal/2.png", "abnormal/1.png", "data_rgb/normal/cap 50 1.png"),
+        "data_rgb/normal/cap 50 2.png",
+    ):
+        write_image(tmp_path / image)
+    category = "cap" if read is read_named else "all"
+    assert read("set", category, tmp_path).train
+    photograph = write_image(tmp_path / file)
+    said = f"{re.escape(str(photograph))} .*over 16 values, .*1 of 1 .*rename them"
+    with pytest.raises(DatasetError, match=said):
+        read("set", category, tmp_path)
+    write_mask(photograph, box(1, 1))  # the same name, seen again
+    assert photograph not in [sample.image for sample in read("set", category, tmp_path).train]
+
+
+def soft(*channels):
+    """A mask whose edges are as soft as resizing leaves them, 200 pixels a side."""
+    mask = Image.fromarray(box(2, 2)).resize((200, 200), Image.Resampling.BICUBIC)
+    return np.asarray(mask)[..., None] * np.array(channels, np.uint8) if channels else mask
+
+
+def dim(top, dtype=np.uint8):
+    """A gray photograph with 6 % of black."""
+    noise = np.random.default_rng(0).uniform(-0.07 * top, top, (200, 200))
+    return noise.clip(0).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "is_photograph"),
+    [
+        (soft(), False),
+        (soft(1, 1, 1), False),
+        (np.asarray(soft(), np.uint16) * 200, False),
+        (255 - EMPTY, False),
+        (levels(2, start=1), False),
+        (dim(200), True),
+        (np.repeat(dim(200)[..., None], 3, 2), True),
+        (dim(4000, np.uint16), True),
+        (soft(1, 0, 1), True),  # an object before a black background
+    ],
+)
+def test_of_files_named_as_masks_only_photographs_are_refused(tmp_path, pixels, is_photograph):
+    for n in range(2):
+        write_image(tmp_path / f"normal/{n}.png", n)
+    image = write_image(tmp_path / "abnormal/0.png", 2)
+    mask = image.with_name("0_mask.png")
+    Image.fromarray(np.asarray(pixels)).save(mask)
+    if is_photograph:
+        with pytest.raises(DatasetError, match="looks like a photograph"):
+            read_plain("parts", "all", tmp_path)
+    else:
+        assert read_plain("parts", "all", tmp_path).test[-1].masks == (mask,)
+
+
+def test_masks_are_decoded_once(tmp_path, monkeypatch):
+    root = write_tiles(tmp_path)
+    for n in range(3):
+        write_mask(root / f"test/crack/{n}.png", box(n, n)).rename(root / f"test/crack/{n}_gt.png")
+    opened, whole = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or whole(file))
+    first = MVTEC.read("tiles", "c", root)
+    assert MVTEC.read("tiles", "c", root) == first
+    assert first.has_masks
+    assert len(opened) == len(set(opened)) == 9

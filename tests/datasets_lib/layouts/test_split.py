@@ -1,6 +1,7 @@
 import hashlib
 import unicodedata
 from collections import Counter
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from datasets_lib.layouts.split import (
     grouped_by,
     limit,
     split_calibration,
+    split_category,
     split_labeled,
     split_test,
 )
@@ -80,6 +82,11 @@ def test_limit_keeps_the_mix():
     kept = Counter(sample.defect for sample in limit(samples, 64))
     for kind, count in counts.items():
         assert abs(kept[kind] - 64 * count / len(samples)) <= 1
+    # One of each, then Sainte-Laguë's quotients by exact fractions.
+    expected = Counter(counts.keys())
+    while expected.total() < 64:
+        expected[max(counts, key=lambda k: Fraction(counts[k], 2 * expected[k] + 1))] += 1
+    assert kept == expected
 
 
 def test_every_kind_comes_before_the_mix():
@@ -223,3 +230,35 @@ def test_normal_forms_of_a_prefix_are_equal():
     with grouped_by("부품."):
         train, held_out = split_test([Sample(name, Path(name)) for name in names])
     assert (len(train), len(held_out)) == (3, 3)
+
+
+def test_no_normal_image_is_in_the_group_of_a_defect_without_a_prefix():
+    blank = [Sample(f"normal/{n}.png", Path(f"{n}.png")) for n in range(40)]
+    defect = Sample("bad/x.png", Path("x.png"), defect="bad")
+    with grouped_by("(part[0-9]+_)?"):
+        category = split_category("set", "all", Path(), [*shots(2, 5), *blank, defect], False)
+    assert len(category.train) == 40
+
+
+def of_defects(*parts):
+    return [Sample(f"bad/part{n}_9.png", Path(f"part{n}_9.png"), defect="bad") for n in parts]
+
+
+BLANK = Sample("normal/0.png", Path("0.png"))
+
+
+@pytest.mark.parametrize(
+    ("others", "trained"), [([], 4), ([BLANK], 4), ([BLANK, *shots(6, 4)[20:]], 8)]
+)
+def test_groups_without_a_defect_are_trained_on_if_all_others_are_tested(others, trained):
+    samples = [*shots(5, 4), *others, *of_defects(0, 1, 2, 3)]
+    with grouped_by("part[0-9]+_"):
+        category = split_category("set", "all", Path(), samples, has_masks=False)
+    assert len(category.train) == trained
+    assert parts_of(category.train).isdisjoint(parts_of(category.test))
+    assert len(category.train) + len(category.test) == len(samples)
+
+
+def test_a_prefix_must_part_the_normal_images_of_a_category():
+    with grouped_by("part"), pytest.raises(DatasetError, match=r"Of 8 .*the same text in all"):
+        split_category("set", "all", Path(), [*shots(2, 4), *of_defects(0)], has_masks=False)

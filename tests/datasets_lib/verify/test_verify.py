@@ -206,8 +206,8 @@ def test_images_deeper_than_their_kind_are_problems(category):
         (category / deeper).parent.mkdir(parents=True)
         shutil.copy(category / "train/good/000.png", category / deeper)
     assert problems(category) == [
-        ("image deeper than its kind's folder, which is not read", "test/spot/more/day1/101.png"),
-        ("image deeper than its kind's folder, which is not read", "train/good/more/100.png"),
+        ("image deeper than the folders that are read", "test/spot/more/day1/101.png"),
+        ("image deeper than the folders that are read", "train/good/more/100.png"),
     ]
     assert verified(category).notes == ("48×48",)
 
@@ -231,6 +231,17 @@ def test_files_passed_over_are_notes(category):
     )
 
 
+def test_masks_next_to_normal_images_are_named(category):
+    for name in ("train/good/001_gt.png", "test/good/002_label.png", "test/spot/001_gt.png"):
+        write_mask(category / name, np.zeros((48, 48)))
+    report = verified(category)
+    assert report.problems == ()
+    assert report.notes == (
+        "48×48",
+        "2 masks next to normal images not used: test/good/002_label.png, train/good/001_gt.png",
+    )
+
+
 def test_plain_folders_are_searched_too(tmp_path):
     for n in range(5):
         write_image(tmp_path / f"normal/{n}.png", n)
@@ -242,7 +253,7 @@ def test_plain_folders_are_searched_too(tmp_path):
     report = verify_category("mine", "all", tmp_path, f"{PLAIN}:read_category")
     assert [(problem.kind, problem.where) for problem in report.problems] == [
         ("defect without a mask", "abnormal/dent/1.png"),
-        ("image deeper than its kind's folder, which is not read", "normal/sub/2.png"),
+        ("image deeper than the folders that are read", "normal/sub/2.png"),
         ("mask without an image", "Masks/9.png"),
     ]
     assert report.notes == ("12×10",)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from dataset_files import touch, write_image
 from PIL import Image
 
 from datasets_lib.entry import Counts
 from datasets_lib.layouts.category import Sample
+from datasets_lib.layouts.class_folders import read
 from datasets_lib.layouts.classification import Classification, FileSplit, PixelSplit
 from datasets_lib.verify.images import Problem
 from datasets_lib.verify.sets import Check, Report, excusing, verify_labeled, verify_textures
@@ -75,6 +77,29 @@ def test_files_are_decoded(verified, tmp_path):
     assert (kind, where.partition(":")[0]) == ("unreadable", "d")
 
 
+def files_of_classes(folder):
+    for n, file in enumerate(("train/ant/1", "train/bee/1", "test/ant/1", "test/bee/1")):
+        write_image(folder / f"{file}.png", n)
+    return read(folder)
+
+
+def stored_pixels(folder):
+    return Classification("mine", split("train", 6), split("test", 4))
+
+
+@pytest.mark.parametrize(
+    ("reader", "seen"),
+    [
+        (files_of_classes, [(1, 4), (2, 4), (3, 4), (4, 4)]),
+        (stored_pixels, [(6, 10), (10, 10)]),
+    ],
+)
+def test_progress_counts_both_splits_as_one(tmp_path, reader, seen):
+    shown = []
+    verify_labeled("mine", tmp_path, reader, Check(progress=lambda *at: shown.append(at)))
+    assert shown == seen
+
+
 def test_textures_are_decoded(tmp_path):
     Image.new("RGB", (6, 6)).save(tmp_path / "bark.png")
     (tmp_path / "moss.jpg").write_bytes(b"\xff\xd8 no")
@@ -92,3 +117,18 @@ def test_flaws_as_published_are_notes_and_no_problems():
     excused = excusing(report, {"a kind": 2, "another": 2})
     assert [problem.where for problem in excused.problems] == ["3"]
     assert excused.notes == ("10×10", "2 with a kind, as published")
+
+
+def test_files_that_a_classification_set_leaves_out_are_found(tmp_path):
+    found = files_of_classes(tmp_path)
+    assert verify_labeled("mine", tmp_path, read).notes == ("12×10", "2 classes")
+    touch(tmp_path, "train/2.png", "train/ant/3.webp", "val/ant/4.png", "readme.txt")
+    report = verify_labeled("mine", tmp_path, read)
+    assert report.problems == ()
+    assert report.notes[2:] == ("1 images in other folders ignored", "1 files ignored (.webp)")
+    # Readers of other layouts may ignore folders below those of images.
+    touch(tmp_path, "test/ant/more/5.png")
+    report = verify_labeled("mine", tmp_path, lambda root: found)
+    assert report.problems == (
+        Problem("image deeper than the folders that are read", "test/ant/more/5.png"),
+    )
