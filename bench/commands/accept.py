@@ -6,9 +6,9 @@ from bench.commands.command import CommandError
 from bench.commands.night_options import (
     add_history,
     configuration_of,
+    known_configuration,
     ledger_of,
     results_dir_of,
-    unknown_case,
 )
 
 
@@ -17,7 +17,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "accept", help="accept a case's new numbers: its baseline starts over"
     )
-    command.add_argument("case", metavar="CASE", help="id of a case")
+    command.add_argument("case", metavar="CASE", help="id of a case, or a unique part of one")
     command.add_argument("--reason", required=True, help="why the new numbers are correct")
     command.add_argument(
         "--false-alarm",
@@ -39,10 +39,11 @@ def _run(options: argparse.Namespace) -> int:
     known = {run.series.configuration for run in baselines.runs}
     if not options.reason.strip():
         raise CommandError("--reason: wanted why the new numbers are correct, found nothing.")
-    parts = parts_of(name, known) or [name]
-    if not known.issuperset(parts):
-        raise unknown_case(baselines, name, "run `python -m bench nightly`.")
-    alarms = ledger.open(name)
+    parts = parts_of(name, known)
+    if not parts:
+        name = known_configuration(baselines, name, "run `python -m bench nightly`.")
+        parts = [name]
+    alarms = ledger.open(name, options.baseline)
     if options.false_alarm and not alarms:
         raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to mark as false.")
     verdict = "false" if options.false_alarm else "accepted"

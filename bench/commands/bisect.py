@@ -43,17 +43,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.provenance.fingerprint import ROOT
     from bench.regression.bisection import MAX_RUNS
-    from bench.regression.code_tree import CodeTreeError, git, is_repository
+    from bench.regression.code_tree import CodeTreeError, why_no_repository
+    from bench.regression.commit_path import commit_of
     from bench.regression.finding import FINISHES
-    from bench.regression.search import Question, Search, answer
+    from bench.regression.search import Search, SearchTarget, answer
     from bench.regression.series import Quantity
     from bench.run.inputs import Finder, tapped_layers
     from bench.run.job import CaseSkipped, RecipeError, WeightsError
     from bench.study import RANKING, has_randomness
     from models.catalog import MODELS
 
-    if not is_repository():
-        raise CommandError(f"{ROOT} is not a git repository: wanted a clone with its history.")
+    if why := why_no_repository():
+        raise CommandError(f"{why}: wanted a clone with its history.")
     name = configuration_of(options.case)
     selected = select(options)
     replicates = [one for one in selected.cases if one.configuration == name]
@@ -75,18 +76,16 @@ def _run(options: argparse.Namespace) -> int:
     )
     finder = Finder(selected.settings, dict(selected.datasets), tapped_layers([case]))
     try:
-        first, last = (
-            git(ROOT, "rev-parse", "--verify", f"{rev}^{{commit}}") for rev in (good, bad)
-        )
+        first, last = commit_of(good, "--good"), commit_of(bad, "--bad")
         job = finder.job(case)
         confirmed = selected.settings.runs_dir / "nightly" / alarm.night / name if alarm else None
         # Speeds vary whatever the model.
         repeats = not has_randomness(case) and Quantity(quantity).kind != "speed"
         fixed = quantity == FINISHES or repeats
-        question = Question(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
+        target = SearchTarget(case, quantity, first, last, fixed=fixed, confirmed=confirmed)
         most = options.runs or MAX_RUNS
-        search = Search(question, selected.settings, list(job.code.files), print, most)
-        print(answer(search.run(), ROOT))
+        search = Search(target, selected.settings, list(job.code.files), print, most)
+        print(answer(search.run(), first, ROOT))
     except (CodeTreeError, CaseSkipped, RecipeError, WeightsError, ValueError) as error:
         # A BisectionError is a ValueError.
         raise CommandError(str(error)) from None

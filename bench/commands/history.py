@@ -10,9 +10,9 @@ from bench.commands.command import CommandError
 from bench.commands.night_options import (
     add_history,
     configuration_of,
+    known_configuration,
     ledger_of,
     results_dir_of,
-    unknown_case,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command to the parser."""
     command = commands.add_parser("history", help="show a case's values over commits")
     command.add_argument(
-        "case", metavar="CASE", nargs="?", help="id of a case (default with csv: all)"
+        "case",
+        metavar="CASE",
+        nargs="?",
+        help="id of a case, or a unique part of one (default with csv: all)",
     )
     command.add_argument(
         "--quantity", action="append", metavar="NAME", help="such as score.image_auroc; may repeat"
@@ -59,9 +62,8 @@ def _run(options: argparse.Namespace) -> int:
     runs = baselines.runs
     name = configuration_of(options.case or "")
     if name:
+        name = known_configuration(baselines, name, "run `python -m bench nightly` first.")
         runs = [run for run in runs if run.series.configuration == name]
-        if not runs:
-            raise unknown_case(baselines, name, "run `python -m bench nightly` first.")
         _check_quantities(options.quantity or (), runs)
     elif options.format != "csv":
         raise CommandError(f"--format {options.format} shows one case: wanted CASE, found none.")
@@ -77,7 +79,11 @@ def _run(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     else:
-        alarms = [alarm for alarm in ledger_of(results).alarms if alarm.configuration == name]
+        alarms = [
+            alarm
+            for alarm in ledger_of(results).alarms
+            if (alarm.configuration, alarm.baseline) == (name, baselines.name)
+        ]
         accepted = [one for one in baselines.acceptances if one.configuration == name]
         print(history_table(runs, accepted, alarms, options.quantity))
         if options.picture:

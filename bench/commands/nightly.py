@@ -19,8 +19,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "nightly",
         help="run what changed, compare it with the baseline, confirm and report",
         description="Exit code 0: nothing regressed; 10: a regression was confirmed; 11: none "
-        "regressed, but runs failed, cases that finished before could not run, another nightly "
-        "run is in progress, or a record could not be written.",
+        "regressed, but runs failed, quantities lack a value, cases that finished before could not "
+        "run, another nightly run is in progress, or a record or the report could not be written.",
     )
     add_night_options(command)
     add_session_options(command)
@@ -40,26 +40,38 @@ def _run(options: argparse.Namespace) -> int:
     except (NightError, StoreError) as error:
         print(error, file=sys.stderr)
         return INFRASTRUCTURE_EXIT
+    except OSError as error:
+        print(f"{error}. The same command resumes the nightly run.", file=sys.stderr)
+        return INFRASTRUCTURE_EXIT
     return _close(nightly, verdicts)
 
 
 def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
-    """End the nightly run and print what it found; write report, leaderboard and page."""
+    """Print the results, write report, leaderboard and page, and return the exit code.
+
+    A nightly run ends once its report is written; until then, the same command resumes it.
+    """
     from bench.page.after_session import results_lines
     from bench.regression.night_report import night_report, summary
+    from bench.regression.outcomes import INFRASTRUCTURE_EXIT
     from bench.run.job import now
     from datasets_lib.atomic import atomic_path
 
-    if not verdicts.night.ended:
-        verdicts.night.end(now())
     print(summary(verdicts))
-    report = nightly.settings.results_dir / "nightly" / f"{verdicts.night.name}.md"
-    with atomic_path(report) as temporary:
-        temporary.write_text(night_report(verdicts, nightly.ledger), encoding="utf-8")
-    print(f"report       {report}")
+    code, report = verdicts.exit_code, nightly.settings.results_dir / "nightly"
+    report /= f"{verdicts.night.name}.md"
+    try:
+        with atomic_path(report) as temporary:
+            temporary.write_text(night_report(verdicts, nightly.ledger), encoding="utf-8")
+        print(f"report       {report}")
+        if not verdicts.night.ended:
+            verdicts.night.end(now())
+    except OSError as error:
+        print(f"report       could not be written ({error}); the same command writes it")
+        code = code or INFRASTRUCTURE_EXIT
     for line in results_lines(nightly.store, nightly.settings.results_dir):
         print(line)
-    return verdicts.exit_code
+    return code
 
 
 def _asked(options: argparse.Namespace, settings: "Settings") -> str:

@@ -15,6 +15,9 @@ from bench.lines import append_object, read_objects
 from bench.record import Record
 from bench.regression.series import Series, series_of, values_of
 
+MAIN = "main"
+"""Name of the baseline that is used unless another is given."""
+
 STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed", "improved"})
 """Outcomes of runs that later runs are compared with."""
 
@@ -91,9 +94,14 @@ class Baselines:
     Args:
         results: Folder of results.
         name: Name of the baseline.
+
+    Attributes:
+        name: Its name.
+        path: Its file.
     """
 
-    def __init__(self, results: Path, name: str = "main") -> None:
+    def __init__(self, results: Path, name: str = MAIN) -> None:
+        self.name = name
         self.path = results / "baselines" / "nightly" / f"{name}.jsonl"
         self._entries: list[Run | Acceptance] = []
         self._segments: dict[str, list[Run]] = {}

@@ -6,7 +6,8 @@ from a prior that is nearly zero for commits that touch no file of the case, and
 others: flat levels, and 1/σ or what is known of σ, which gives Student-t likelihoods in closed
 form. A run that repeats an end's run of the same seed exactly needs no statistics: nothing between
 the two changed what it computes. The next commit to run is the one whose result is expected to
-leave the least entropy.
+leave the least entropy. No prior is a verdict: the search ends once the suspect and the commit
+before it have run.
 """
 
 import json
@@ -100,15 +101,31 @@ class Bisection:
         return float(self.posterior[self._groups()[self._best_group()]].sum())
 
     @property
+    def unproven(self) -> list[str]:
+        """Return the last suspect and the commit before the first one, as far as neither has run.
+
+        A prior can be wrong about files: until both have run, it may be all that the answer has.
+        """
+        return [self.commits[place] for place in self._unproven()]
+
+    @property
+    def sure(self) -> bool:
+        """Return whether the confidence is high enough, and runs on either side support it."""
+        return self.confidence >= CONFIDENCE and not self._unproven()
+
+    @property
     def done(self) -> bool:
-        """Return whether the answer is sure enough, or no run is left that could make it so."""
-        spent = len(self.runs) >= self.most_runs
-        return spent or self.confidence >= CONFIDENCE or self.next_commit is None
+        """Return whether the answer is sure, or no run is left that could make it so."""
+        return len(self.runs) >= self.most_runs or self.sure or self.next_commit is None
 
     @property
     def next_commit(self) -> str | None:
-        """Return the commit whose run is expected to leave the least entropy; None without one."""
-        places = self._runnable()
+        """Return the commit whose run is expected to leave the least entropy; None without one.
+
+        Once the confidence is high enough, it is one of those that are `unproven`.
+        """
+        unproven = self._unproven() if self.confidence >= CONFIDENCE else []
+        places = unproven or self._runnable()
         if not places:
             return None
         below = np.cumsum(self.posterior)[places]  # chance that the change is at or before it
@@ -180,6 +197,12 @@ class Bisection:
     def _best_group(self) -> int:
         posterior = self.posterior
         return int(np.argmax([posterior[group].sum() for group in self._groups()]))
+
+    def _unproven(self) -> list[int]:
+        group = self._groups()[self._best_group()]
+        ends = {-1, len(self.commits) - 1}  # both have run before the search
+        ran = ends | {self.commits.index(commit) for commit, *_ in self.runs}
+        return [place for place in (group[0] - 1, group[-1]) if place not in ran]
 
     def _fit(self) -> "_Fit":
         """Return what all runs say if each commit in turn is the first bad one."""

@@ -56,23 +56,33 @@ def git(folder: Path, *arguments: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise CodeTreeError(f"git could not be run: {error}. Install git.") from None
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no reason given"]
-        raise CodeTreeError(f"git {arguments[0]}: {said[-1]}")
+        raise CodeTreeError(f"git {arguments[0]}: {_reason(done.stderr)}")
     return done.stdout.strip()
 
 
-def is_repository(root: Path = ROOT) -> bool:
-    """Return whether a folder of code is the top of a git repository."""
+def why_no_repository(root: Path = ROOT) -> str | None:
+    """Return a clause that says why a folder of code is no git repository; None if it is one.
+
+    It has git's own words: it may refuse a repository, and say how to allow it.
+    """
     try:
-        return Path(git(root, "rev-parse", "--show-toplevel")).resolve() == root.resolve()
-    except CodeTreeError:
-        return False
+        top = Path(git(root, "rev-parse", "--show-toplevel"))
+    except CodeTreeError as error:
+        return f"{root} is no git repository that can be read ({error})"
+    if top.resolve() != root.resolve():
+        return f"{root} is no git repository, but a folder of the one in {top}"
+    return None
+
+
+def is_shallow(root: Path = ROOT) -> bool:
+    """Return whether a repository lacks the older part of its history."""
+    return git(root, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def why_unreachable(commit: str | None, dirty: bool | None, root: Path = ROOT) -> str | None:
     """Return a clause that says why a baseline's commit cannot be run again; None if it can."""
-    if not is_repository(root):
-        return f"{root} is no git repository: only a clone can run an older commit"
+    if why := why_no_repository(root):
+        return f"{why}: only a clone can run an older commit"
     if commit is None:
         return "the baseline's record names no commit"
     if dirty:
@@ -80,8 +90,8 @@ def why_unreachable(commit: str | None, dirty: bool | None, root: Path = ROOT) -
     try:
         git(root, "cat-file", "-e", f"{commit}^{{commit}}")
     except CodeTreeError:
-        shallow = git(root, "rev-parse", "--is-shallow-repository") == "true"
-        mend = "git fetch --unshallow" if shallow else "rebased away? accept a new baseline"
+        rebased = "rebased away? accept a new baseline"
+        mend = "git fetch --unshallow" if is_shallow(root) else rebased
         return f"the baseline's commit {commit[:7]} is not in this clone ({mend})"
     return None
 
@@ -132,33 +142,18 @@ def variables(tree: CodeTree) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": paths, **more}
 
 
-def commits_between(good: str, bad: str, root: Path = ROOT) -> list[str]:
-    """Return the commits after ``good`` up to ``bad``, oldest first.
-
-    Raises:
-        CodeTreeError: A commit is unknown, or ``good`` is not an ancestor of ``bad``.
-    """
-    first, last = (git(root, "rev-parse", "--verify", f"{name}^{{commit}}") for name in (good, bad))
-    try:
-        git(root, "merge-base", "--is-ancestor", first, last)
-    except CodeTreeError:
-        raise CodeTreeError(
-            f"wanted a good commit that comes before the bad one, found that {good} is no ancestor "
-            f"of {bad}. Swap them, or name another."
-        ) from None
-    return git(root, "rev-list", "--reverse", "--first-parent", f"{first}..{last}").split()
-
-
-def changed_files(commit: str, root: Path = ROOT) -> list[str]:
-    """Return the files that a commit changed relative to its first parent."""
-    return git(root, "diff", "--name-only", f"{commit}^1", commit).splitlines()
-
-
 def uncommitted_files(root: Path = ROOT) -> list[str]:
     """Return the Python files that differ from the commit, untracked ones included."""
     changed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", "*.py").splitlines()
     others = git(root, "ls-files", "--others", "--exclude-standard", "--", "*.py").splitlines()
     return sorted({*changed, *others})
+
+
+def _reason(said: str) -> str:
+    """Return the error in what git printed on one line, with the advice that follows it."""
+    lines = said.split("\n")
+    errors = [n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))]
+    return " ".join("\n".join(lines[errors[-1] if errors else 0 :]).split()) or "no reason given"
 
 
 def _marker(place: Path) -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.catalog import METRICS
+from bench.record import Record
 from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
@@ -23,7 +24,7 @@ from bench.regression.screen import (
     fit_baseline,
     screen,
 )
-from bench.regression.series import Quantity, Series
+from bench.regression.series import Quantity, Series, why_missing
 
 _PROCESS_DEVIATION = 0.02
 """Expected deviation of log speed between processes: 1 to 2 % on quiet machines."""
@@ -202,6 +203,31 @@ def memory_findings(pair: Pair) -> list[Finding]:
             finding = Finding(pair.series.configuration, name, "suspect", base, peak, loss)
             mde = memory_limit(base) / base
             findings.append(replace(finding, mde=mde, method="two of two re-runs decide"))
+    return findings
+
+
+def missing_findings(pair: Pair, records: Sequence[Record]) -> list[Finding]:
+    """Return the quantities that most runs of the baseline have and none of tonight's has.
+
+    A case that became too slow to be measured in time would else hide its loss.
+
+    Args:
+        pair: A configuration's runs and baseline.
+        records: Tonight's records of the configuration, for the reasons.
+    """
+    findings = []
+    for name in sorted({name for run in pair.window for name in run.values}):
+        before = [run.values[name] for run in pair.window if name in run.values]
+        if _has(name, pair.tonight) or 2 * len(before) <= len(pair.window):
+            continue
+        if why := next(filter(None, (why_missing(record, name) for record in records)), ""):
+            base, said = float(np.median(before)), f"no value tonight: {why}"
+            nothing = math.nan
+            findings.append(
+                Finding(
+                    pair.series.configuration, name, "invalid", base, nothing, nothing, method=said
+                )
+            )
     return findings
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,11 @@ _DENSE = {"pixel_auroc", "pixel_ap", "aupro_30"}
 """Metrics over so many pixels that a few of them cannot cause a loss: where runs kept no maps to
 test, its size decides."""
 
+_GOOD = frozenset({"first", "ok", "improved", "changed"})
+"""Outcomes of runs whose code may count as good."""
+
+_EDITED = "the code changed before its fresh runs: run it again"
+
 Sides = dict[str, list[FreshRun]]
 _Row = tuple[Measure, Baseline, int]  # of one quantity; int is the number of runs in its screen
 
@@ -49,12 +54,33 @@ class ConfirmationContext:
         folder: Folder of the runs; existing ones are not repeated.
         trees: Folder of worktrees.
         busy: Whether to use speeds that were measured while others used the machine.
+        commit: Commit of tonight's code, which runs in a worktree of its own, so that edits during
+            the night do not count; None for code that differs from every commit.
+        codes: Hash of the code that ran tonight by configuration.
     """
 
     settings: Settings
     folder: Path
     trees: Path
     busy: bool = False
+    commit: str | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+
+    def tonights_tree(self) -> CodeTree:
+        """Return the tree of tonight's code.
+
+        Raises:
+            CodeTreeError: There can be no worktree of its commit.
+        """
+        return tree_of(self.commit, self.trees) if self.commit else current_tree()
+
+    def has_changed(self, runs: Iterable[FreshRun]) -> bool:
+        """Return whether fresh runs of tonight's code ran other code than tonight's."""
+        return any(
+            wanted != run.record.code.get("hash")
+            for run in runs
+            if run.record and (wanted := self.codes.get(run.record.case.configuration))
+        )
 
 
 def confirm(
@@ -73,23 +99,57 @@ def confirm(
         suspects: The suspected findings.
         screens: The tests that raised them, for levels and spreads.
     """
-    base = reachable_base(pair)
-    if why := why_unreachable(base.commit, base.dirty):
-        return [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
-    try:
-        trees = {"A": tree_of(str(base.commit), context.trees), "B": current_tree()}
-    except CodeTreeError as error:
-        return [replace(finding, method=f"not confirmed: {error}") for finding in suspects]
     # A model without randomness has exact scores, but its speeds and memory vary.
     exact = [finding for finding in suspects if finding.method == FIXED]
     varying = [finding for finding in suspects if finding.method != FIXED]
-    found = _fixed(context, cases[0], trees, base, exact) if exact else []
-    return found + (_varying(context, cases, pair, trees, varying, screens) if varying else [])
+    found: list[Finding] = []
+    for asked in filter(None, (exact, varying)):
+        base = base_of(pair, [finding.quantity for finding in asked])
+        if base is None:
+            said = "not confirmed: no run that was judged good has all of these quantities"
+            found += [replace(finding, method=said) for finding in asked]
+            continue
+        try:
+            trees = _trees(context, base)
+        except CodeTreeError as error:
+            found += [replace(finding, method=f"not confirmed: {error}") for finding in asked]
+            continue
+        if asked is exact:
+            results = _fixed(context, cases[0], trees, base, asked)
+        else:
+            results = _varying(context, cases, pair, trees, asked, screens)
+        found += [replace(finding, base_commit=base.commit) for finding in results]
+    return found
 
 
-def reachable_base(pair: Pair) -> Run:
-    """Return the run whose code is run again: the first reachable one of `Pair.bases`."""
-    return first_reachable(pair.bases) or pair.base
+def _trees(context: ConfirmationContext, base: Run) -> dict[str, CodeTree]:
+    """Return the trees of a baseline's code and of tonight's.
+
+    Raises:
+        CodeTreeError: One of them cannot be run.
+    """
+    if why := why_unreachable(base.commit, base.dirty):
+        raise CodeTreeError(why)
+    return {"A": tree_of(str(base.commit), context.trees), "B": context.tonights_tree()}
+
+
+def base_of(pair: Pair, quantities: Iterable[str]) -> Run | None:
+    """Return the run whose code counts as good and is run again; None without any.
+
+    It is the first reachable one of `Pair.bases` that was judged good and has every quantity: a
+    speed that was not judged, as the machine was busy, is not kept with its run.
+
+    Args:
+        pair: Runs and baseline.
+        quantities: What is suspected.
+    """
+    names = list(quantities)
+    good = [
+        run
+        for run in pair.bases
+        if run.outcome in _GOOD and all(name in run.values for name in names)
+    ]
+    return first_reachable(good) or next(iter(good), None)
 
 
 def first_reachable(runs: Iterable[Run]) -> Run | None:
@@ -124,6 +184,8 @@ def _varying(
     blocks = [_block(context, cases, trees, count, place / "block0", apart)]
     if any(_verdict(row, blocks, name, parts).passed for name, row in rows.items()):
         blocks.append(_block(context, cases, trees, count, place / "block1", apart))
+    if context.has_changed(run for sides in blocks for run in sides["B"]):
+        return [replace(finding, outcome="invalid", method=_EDITED) for finding in suspects]
     return [_judged(finding, rows.get(finding.quantity), blocks, parts) for finding in suspects]
 
 
@@ -140,21 +202,19 @@ def confirm_failure(
     """
     base = first_reachable(reversed(window)) or window[-1]
     found = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=f"fails: {message}")
-    if why := why_unreachable(base.commit, base.dirty):
-        return replace(found, method=f"{found.method} (not confirmed: {why})")
-    place = context.folder / case.configuration / f"failure{case.replicate}"
-    again = run_fresh(current_tree(), [case], context.settings, place / "B")[0]
-    if again.record is not None:
-        return replace(found, method=f"failed once and then finished: {message}")
     try:
-        tree = tree_of(str(base.commit), context.trees)
+        trees = _trees(context, base)
     except CodeTreeError as error:
         return replace(found, method=f"{found.method} (not confirmed: {error})")
-    before = run_fresh(tree, [case], context.settings, place / "A")[0]
+    place = context.folder / case.configuration / f"failure{case.replicate}"
+    again = run_fresh(trees["B"], [case], context.settings, place / "B")[0]
+    if again.record is not None:
+        return replace(found, method=f"failed once and then finished: {message}")
+    before = run_fresh(trees["A"], [case], context.settings, place / "A")[0]
     if before.record is None:
         return replace(found, method=f"{found.method} (and so does the baseline's code)")
-    why = f"fails twice, and finishes with {str(tree.commit)[:7]}: {message}"
-    return replace(found, outcome="regressed", method=why)
+    why = f"fails twice, and finishes with {str(base.commit)[:7]}: {message}"
+    return replace(found, outcome="regressed", method=why, base_commit=base.commit)
 
 
 def _rows(suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair) -> dict[str, _Row]:
@@ -295,6 +355,8 @@ def _fixed(
             replace(f, outcome="invalid", method=f"fresh runs did not finish: {said}")
             for f in suspects
         ]
+    if context.has_changed([after]):
+        return [replace(finding, outcome="invalid", method=_EDITED) for finding in suspects]
     old, new = run_of(before.record), run_of(after.record)
     return [_exact(finding, old, new, base, before, after) for finding in suspects]
 

@@ -25,6 +25,12 @@ class Ends:
     bad: Mapping[int, FreshRun]
 
     @property
+    def files(self) -> frozenset[str]:
+        """Return the files that the case depends on at either end, as far as its runs know."""
+        runs = (*self.good.values(), *self.bad.values())
+        return frozenset(file for run in runs for file in run.files)
+
+    @property
     def telling(self) -> list[int]:
         """Return the seeds whose results differ between the ends: a run that repeats one tells."""
         both = sorted(self.good.keys() & self.bad.keys())

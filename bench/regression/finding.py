@@ -23,13 +23,15 @@ class Finding:
         quantity: Name of the quantity.
         outcome: The outcome; ``suspect`` requires a confirmation.
         base: Level of the baseline, as recorded.
-        tonight: Level tonight.
-        loss: How much worse tonight is, as `Quantity.loss` returns it.
+        tonight: Level tonight; NaN if no run has a value.
+        loss: How much worse tonight is, as `Quantity.loss` returns it; NaN without a value.
         p: One-sided p value of no loss; NaN if there is no test.
         low: Lower end of the loss's interval; NaN if there is none.
         high: Upper end.
         mde: Smallest loss that would be detected; infinite if none would, NaN if not computed.
         method: How it was found.
+        base_commit: Commit of the baseline's code that fresh runs compared it with; None if none
+            did.
     """
 
     configuration: str
@@ -43,12 +45,15 @@ class Finding:
     high: float = math.nan
     mde: float = math.nan
     method: str = ""
+    base_commit: str | None = None
 
     def text(self) -> str:
         """Return one line: quantity, both levels, loss, interval and p."""
         quantity = Quantity(self.quantity)
         if self.quantity == FINISHES:
             return self.method
+        if math.isnan(self.tonight):
+            return f"{self.quantity} {quantity.text(self.base)} → none, {self.method}"
         parts = [
             f"{self.quantity} {quantity.text(self.base)} → {quantity.text(self.tonight)}",
             f"loss {quantity.loss_text(self.loss)}",

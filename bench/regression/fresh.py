@@ -35,11 +35,13 @@ class FreshRun:
         record: Its record; None if there is none.
         problem: Why the run did not finish; empty if it did.
         folder: Results folder of the run, to which the paths of its artifacts are relative.
+        files: Files that the cases of its process depend on; empty if unknown.
     """
 
     record: Record | None
     problem: str
     folder: Path
+    files: frozenset[str] = frozenset()
 
 
 def run_fresh(
@@ -64,17 +66,19 @@ def run_fresh(
     for case in cases:
         found = done.get(case.id)
         if found is not None and found.status == "ok":
-            runs.append(FreshRun(found, "", folder))
+            runs.append(FreshRun(found, "", folder, done.files))
             continue
         said = (found.error or {}).get("message", found.outcome) if found else ""
-        runs.append(FreshRun(None, said or done.problem or problem or "no answer", folder))
+        why = said or done.problem or problem or "no answer"
+        runs.append(FreshRun(None, why, folder, done.files))
     return runs
 
 
 def kept_runs(folder: Path) -> list[FreshRun]:
     """Return the finished runs of earlier calls in a folder."""
-    answers = _answers(folder / "records.jsonl").values()
-    return [FreshRun(record, "", folder) for record in answers if record.status == "ok"]
+    answers = _answers(folder / "records.jsonl")
+    finished = [record for record in answers.values() if record.status == "ok"]
+    return [FreshRun(record, "", folder, answers.files) for record in finished]
 
 
 def settings_digest(settings: Settings) -> str:
@@ -143,9 +147,10 @@ def _start(
 
 
 class _Answers(dict[str, Record]):
-    """Records by case id, and the problem that kept the others from running."""
+    """Records by case id, the problem that kept the others from running, and files of all."""
 
     problem = ""
+    files: frozenset[str] = frozenset()
 
 
 def _answers(file: Path) -> _Answers:
@@ -153,6 +158,9 @@ def _answers(file: Path) -> _Answers:
     for line in read_objects(file):
         if problem := line.get("problem"):
             answers.problem = problem
+            continue
+        if files := line.get("files"):
+            answers.files = answers.files.union(files)
             continue
         with suppress(RecordError):
             record = from_json(json.dumps(line))

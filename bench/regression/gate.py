@@ -1,17 +1,35 @@
 """The gate of a session: a case fails if fresh runs confirm that it regressed."""
 
 import os
+from dataclasses import dataclass
+from typing import Literal
 
 from bench.provenance.commit import current_commit, short_commit
 from bench.record import Record
-from bench.regression.baselines import Baselines
+from bench.regression.baselines import Baselines, run_of
 from bench.regression.code_tree import remove_trees
-from bench.regression.confirmation import ConfirmationContext, reachable_base
+from bench.regression.confirmation import ConfirmationContext
 from bench.regression.journal import Night
 from bench.regression.plan import Plan
-from bench.regression.verdicts import Say, judge
+from bench.regression.verdicts import Say, Verdicts, judge
 from bench.run.job import now
 from bench.settings import Settings
+
+Compared = Literal["compared", "in baseline", "no baseline"]
+"""Whether a record was compared, or why not: its run is part of the baseline, or there is none."""
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """What a gate says about a record.
+
+    Attributes:
+        compared: Whether it was compared with a baseline, or why not.
+        worse: A line per regressed quantity and what to do; empty if nothing regressed.
+    """
+
+    compared: Compared
+    worse: str
 
 
 class Gate:
@@ -43,30 +61,38 @@ class Gate:
         """Remove the worktrees of the baseline's commits."""
         remove_trees(self._context.trees)
 
-    def check(self, record: Record) -> str:
-        """Return a line per regressed quantity and what to do; empty if nothing regressed.
+    def check(self, record: Record) -> GateCheck:
+        """Compare a record with its baseline, and confirm what looks worse.
 
         Args:
             record: The finished record of a case.
         """
         # A finding about another seed says nothing about this one.
-        self._night.findings.clear()
+        self._night.forget_findings()
         verdicts = judge([record], self._night, self._baselines, self._context, self._say)
         for configuration, why in verdicts.without.items():
             self._say(
                 f"{configuration} is not compared: {why}. python -m bench nightly makes baselines."
             )
         name = record.case.configuration
-        worse = [
-            finding.text()
+        regressed = [
+            finding
             for finding in verdicts.findings
             if finding.outcome == "regressed" and finding.configuration == name
         ]
-        pairs = (pair for pair in verdicts.pairs if pair.series.configuration == name)
-        base = next((reachable_base(pair).commit for pair in pairs), None)
-        if worse and base:
+        worse = [finding.text() for finding in regressed]
+        if base := next((finding.base_commit for finding in regressed), None):
             worse.append(
                 f"git diff {short_commit(base)} shows what changed since its baseline. If it is "
                 f"intended: python -m bench accept {name} --reason …"
             )
-        return "\n".join(worse)
+        return GateCheck(_compared(record, verdicts), "\n".join(worse))
+
+
+def _compared(record: Record, verdicts: Verdicts) -> Compared:
+    run = run_of(record)
+    pair = next((pair for pair in verdicts.pairs if pair.series == run.series), None)
+    if pair is None:
+        return "no baseline"
+    own = any((one.case, one.finished) == (run.case, run.finished) for one in pair.window)
+    return "in baseline" if own else "compared"

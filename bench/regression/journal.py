@@ -1,7 +1,7 @@
 """The journal of a night: its plan and what it found, so that a killed night can resume."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Night:
         asked: The request; a different request is a different night.
         plan: What runs.
         findings: Findings whose comparison and confirmation have finished.
+        judged: Configurations whose comparison and confirmation have finished.
         notes: Lines for the report.
         resumed: Number of times that it resumed after it was killed.
         ended: End time; empty until it ends.
@@ -38,14 +39,28 @@ class Night:
     asked: str
     plan: Plan
     findings: list[Finding] = field(default_factory=list)
+    judged: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     resumed: int = 0
     ended: str = ""
 
-    def find(self, findings: Sequence[Finding]) -> None:
-        """Add the findings of a configuration's comparison."""
-        for finding in findings:
-            append_object(self.path, {"found": _plain(finding)})
+    def find(self, configuration: str, findings: Sequence[Finding]) -> None:
+        """Add all findings of a configuration, as one line: on the disk whole, or not at all.
+
+        Raises:
+            OSError: The line could not be written.
+        """
+        plain = [_plain(finding) for finding in findings]
+        append_object(self.path, {"judged": configuration, "findings": plain})
+        self._take(configuration, findings)
+
+    def forget_findings(self) -> None:
+        """Drop the findings, so that the same configurations are judged again."""
+        self.findings.clear()
+        self.judged.clear()
+
+    def _take(self, configuration: str, findings: Iterable[Finding]) -> None:
+        self.judged.add(configuration)
         self.findings += findings
 
     def end(self, moment: str) -> None:
@@ -114,8 +129,8 @@ def _read(path: Path) -> Night | None:
             night = Night(path.stem, path, plan=plan, **begun)
         elif night is None:
             continue
-        elif "found" in line:
-            night.findings.append(_finding(line["found"]))
+        elif "judged" in line:
+            night._take(line["judged"], map(_finding, line["findings"]))
         elif "resumed" in line:
             night.resumed += 1
         elif "end" in line:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.lines import append_object, read_objects
 from bench.provenance.commit import short_commit
+from bench.regression.baselines import MAIN
 
 VERDICTS = ("accepted", "fixed", "false")
 
@@ -32,6 +33,7 @@ class Alarm:
         code: Hash of the code that is worse.
         profile: Profile of the runs; empty for an alarm of an earlier version.
         machine: Machine of the runs, as in `Series`; empty for an alarm of an earlier version.
+        baseline: Name of the baseline that it is a loss against.
         verdict: ``accepted``, ``fixed`` or ``false``; empty while it is open.
         why: The reason for the verdict, or the commit that fixed it.
     """
@@ -49,6 +51,7 @@ class Alarm:
     code: str = ""
     profile: str = ""
     machine: str = ""
+    baseline: str = MAIN
     verdict: str = ""
     why: str = ""
 
@@ -56,6 +59,7 @@ class Alarm:
     def id(self) -> str:
         """Return its id, which is equal for the same loss found twice."""
         where = f" {self.profile} on {self.machine}" if self.machine else ""
+        where += f" against {self.baseline}" if self.baseline != MAIN else ""
         since = short_commit(self.head) if self.head else self.raised[:12]
         return f"{self.configuration} {self.quantity} {since}{where}"
 
@@ -92,19 +96,21 @@ class Ledger:
         """Return every alarm with its verdict, oldest first."""
         return list(self._alarms.values())
 
-    def open(self, configuration: str | None = None) -> list[Alarm]:
-        """Return the alarms without a verdict, of one configuration or of all."""
+    def open(self, configuration: str | None = None, baseline: str | None = None) -> list[Alarm]:
+        """Return the alarms without a verdict, of one configuration and baseline or of all."""
         return [
             alarm
             for alarm in self.alarms
-            if not alarm.verdict and configuration in (None, alarm.configuration)
+            if not alarm.verdict
+            and configuration in (None, alarm.configuration)
+            and baseline in (None, alarm.baseline)
         ]
 
     def raise_alarm(self, alarm: Alarm) -> bool:
         """Add an alarm unless it is already open; return whether it was added."""
         known = [
             one
-            for one in self.open(alarm.configuration)
+            for one in self.open(alarm.configuration, alarm.baseline)
             if one.quantity == alarm.quantity and one.concerns(alarm.profile, alarm.machine)
         ]
         if known or alarm.id in self._alarms:

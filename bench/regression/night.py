@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from bench.case import Case
 from bench.finished import Finished
 from bench.provenance.commit import current_commit
-from bench.record import Record
+from bench.record import Key, Record
 from bench.regression.baselines import Baselines
 from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import ConfirmationContext
@@ -62,6 +62,7 @@ class Nightly:
         self.ledger = Ledger(settings.results_dir)
         self._finder = Finder(settings, datasets, tapped_layers(cases))
         self._cases = cases
+        self._identities: dict[Case, tuple[Key, str]] = {}
 
     def run(self, asked: str) -> Verdicts:
         """Run a night, or resume one that was killed.
@@ -76,7 +77,11 @@ class Nightly:
             night = self._night(asked)
             self._run_cases(night)
             context = ConfirmationContext(
-                self.settings, self.folder / night.name, self.folder / "trees", self.options.busy
+                self.settings,
+                self.folder / night.name,
+                self.folder / "trees",
+                self.options.busy,
+                night.commit if night.dirty is False else None,
             )
             records = list(self._records(night).values())
             verdicts = judge(records, night, self.baselines, context, self.say)
@@ -125,7 +130,7 @@ class Nightly:
             Finished(self.store),
             self.baselines,
             self.options,
-            alarms=self.ledger.open(),
+            alarms=self.ledger.open(baseline=self.options.baseline),
         )
         # Journals stay on a machine; a baseline and a ledger may be shared.
         known = {run.night for run in self.baselines.runs}
@@ -172,19 +177,38 @@ class Nightly:
         }
 
     def _candidates(self, night: Night) -> Iterator[Record]:
-        """Yield the records of a night's cases, whatever code made them."""
-        wanted = {one.case.id: one.record for one in night.plan.planned}
+        """Yield the records of a night's cases under its options, whatever code made them."""
+        wanted = dict(self._wanted(night))
         for record in self.store.records():
-            if record.key.id not in wanted or record.outcome == "interrupted":
+            if record.key not in wanted or record.outcome == "interrupted":
                 continue
-            end = wanted[record.key.id]
+            end = wanted[record.key]
             if record.finished == end if end else record.started >= night.started:
                 yield record
 
+    def _wanted(self, night: Night) -> Iterator[tuple[Key, str]]:
+        """Yield the store key of each case that can run, and the end of its compared record.
+
+        A session of the same case with another profile, size or recipe has another key.
+        """
+        for one in night.plan.planned:
+            if identity := self._identity(one.case):
+                yield identity[0], one.record
+
     def _is_of_this_code(self, record: Record) -> bool:
         """Return whether a record's case would run the same code now."""
-        try:
-            code = self._finder.job(record.case).code
-        except (CaseSkipped, *UNUSABLE):
-            return False
-        return record.code.get("hash") == code.hash
+        identity = self._identity(record.case)
+        return identity is not None and record.code.get("hash") == identity[1]
+
+    def _identity(self, case: Case) -> tuple[Key, str] | None:
+        """Return the store key and the hash of the code of a case; None if it cannot run.
+
+        They are kept, so that a case which ran is compared even if its data are gone by then.
+        """
+        if case not in self._identities:
+            try:
+                job = self._finder.job(case)
+            except (CaseSkipped, *UNUSABLE):
+                return None
+            self._identities[case] = job.key, job.code.hash
+        return self._identities[case]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from bench.aggregate.markdown import EMPTY
 from bench.provenance.commit import short_commit
 from bench.regression.compare import Screen
-from bench.regression.confirmation import reachable_base
 from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
 from bench.regression.measures import Measure, describe
@@ -54,15 +53,15 @@ def summary(verdicts: Verdicts) -> str:
 
 def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
     """Return the commands to run after a confirmed regression, and what each does."""
-    names = sorted({f.configuration for f in verdicts.findings if f.outcome == "regressed"})
-    if not names:
+    regressed = [finding for finding in verdicts.findings if finding.outcome == "regressed"]
+    if not regressed:
         return []
+    first = min(regressed, key=lambda finding: finding.configuration)
     means = {mean.configuration: mean for mean in verdicts.means}
-    name, head = names[0], verdicts.night.commit
+    name, good, head = first.configuration, first.base_commit, verdicts.night.commit
     searched = name
     if mean := means.get(name):
         searched = sorted(mean.parts)[0]
-        good = reachable_base(mean.pair).commit
         if good and head:
             searched += f" --good {short_commit(good)} --bad {short_commit(head)}"
     return [

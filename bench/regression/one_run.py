@@ -18,13 +18,14 @@ def main(request_file: Path) -> int:
     """Run the cases of a request and append a line for each to its answer file.
 
     A line is a record, or the reason why there is none, because nobody reads what is printed here.
+    The first one has the files that the cases depend on.
     """
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     request = json.loads(request_file.read_text())
     with Path(request["answer"]).open("a", encoding="utf-8") as answers:
         try:
-            for record in _run(request["cases"], request["settings"]):
-                print(record, file=answers, flush=True)
+            for line in _run(request["cases"], request["settings"]):
+                print(line, file=answers, flush=True)
         except Exception as error:
             print(
                 json.dumps({"problem": f"{type(error).__name__}: {error}"}),
@@ -51,6 +52,7 @@ def _run(cases: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[str]:
     wanted = [Case(**_known(case, names)) for case in cases]
     finder = Finder(settings, available_datasets(settings.data_dirs), tapped_layers(wanted))
     jobs = [finder.job(case) for case in wanted]
+    yield json.dumps({"files": sorted({file for job in jobs for file in job.code.files})})
     from bench.run.inline import InlineRunner
 
     runner = InlineRunner()

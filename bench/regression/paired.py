@@ -87,11 +87,15 @@ def paired_top1(base_right: "Tensor", head_right: "Tensor") -> PairedResult:
         )
     lost = int((base_right & ~head_right).sum())
     won = int((head_right & ~base_right).sum())
-    p = float(binomtest(lost, lost + won, alternative="greater").pvalue) if lost + won else 1.0
+    same = not lost + won
+    loss, gain = (
+        1.0 if same else float(binomtest(count, lost + won, alternative="greater").pvalue)
+        for count in (lost, won)
+    )
     images = len(base_right)
     ends = paired_difference(won, lost, images)
     method = f"McNemar's exact test: {lost} images lost, {won} won"
-    return _result((lost - won) / images, ends, p, method, same=not lost + won)
+    return _result((lost - won) / images, ends, loss, method, same, gain)
 
 
 def paired_resampled(
@@ -174,13 +178,29 @@ def paired_pixels(metric: str, base: Any, head: Any, masks: Any, labels: Any) ->
 
 
 def _result(
-    drop: float, ends: tuple[float, float], p: float, method: str, same: bool
+    drop: float,
+    ends: tuple[float, float],
+    p: float,
+    method: str,
+    same: bool,
+    gain_p: float | None = None,
 ) -> PairedResult:
+    """Return the result of a test.
+
+    Args:
+        drop: Metric before minus after.
+        ends: Ends of its interval.
+        p: One-sided p value of no loss.
+        method: The test.
+        same: Whether nothing differs.
+        gain_p: One-sided p value of no gain; ``1 - p`` by default, which is wrong for counts: their
+            p values overlap.
+    """
     outcome: Outcome = "changed"
     if same:
         outcome = "ok"
     elif p < PAIRED_LEVEL and drop > RELEVANT * QUALITY.delta:
         outcome = "regressed"
-    elif p > 1 - PAIRED_LEVEL:
+    elif (1 - p if gain_p is None else gain_p) < PAIRED_LEVEL:
         outcome = "improved"
     return PairedResult(outcome, drop, *ends, p, method)

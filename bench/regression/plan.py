@@ -12,7 +12,7 @@ from bench.case import Case
 from bench.finished import Finished
 from bench.provenance.currency import origin
 from bench.record import Record
-from bench.regression.baselines import Baselines, changed_constants
+from bench.regression.baselines import MAIN, Baselines, changed_constants
 from bench.regression.dataset_means import parts_of
 from bench.regression.ledger import Alarm
 from bench.regression.screen import CANARIES
@@ -31,6 +31,9 @@ LACKING = "their data are missing (python -m bench data list says how to get the
 
 UNUSABLE = (DatasetError, RecipeError, WeightsError)
 """Errors of cases whose data, weights or recipe are there but cannot be used."""
+
+UNCONFIRMED = frozenset({"suspect", "invalid"})
+"""Outcomes of runs whose loss was neither confirmed nor ruled out: the next night tries again."""
 
 _ORDER: tuple[Reason, ...] = ("finished", "canary", "stale", "new", "rotation")
 
@@ -51,7 +54,7 @@ class NightOptions:
     budget_s: float | None = None
     canaries: int = CANARIES
     rotation: int = 30
-    baseline: str = "main"
+    baseline: str = MAIN
     busy: bool = False
 
 
@@ -63,12 +66,14 @@ class Planned:
         case: The case.
         reason: ``stale`` (its code, machine or options changed), ``new`` (never finished),
             ``canary`` (unchanged, shows whether the machine changed), ``rotation`` (unchanged,
-            its turn has come) or ``finished`` (a session ran it, or it was accepted: it is compared
-            but does not run).
+            its turn has come) or ``finished`` (a session ran it, it was accepted, or its last
+            comparison confirmed nothing: it is compared but does not run).
         why: The reason in words, with the file that changed.
         seconds: Expected duration.
         information: Expected information from its run, in the same unit for all.
         record: End time of the record that is compared instead of a run; empty if the case runs.
+        guessed: Whether the duration is a guess, because the model never finished here under the
+            session's profile.
     """
 
     case: Case
@@ -77,6 +82,7 @@ class Planned:
     seconds: float
     information: float
     record: str = ""
+    guessed: bool = False
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -107,10 +113,16 @@ class Plan:
     problems: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
-    @property
-    def seconds(self) -> float:
-        """Return the expected duration."""
-        return sum(planned.seconds for planned in self.planned)
+    def what_runs(self) -> str:
+        """Return how many cases run and for how long, as far as that is known."""
+        running = [one for one in self.planned if not one.record]
+        known = [one.seconds for one in running if not one.guessed]
+        parts = [f"in about {sum(known):.0f} s"] if known else []
+        if unknown := len(running) - len(known):
+            parts.append("in an unknown time (their models have never finished here)")
+        if len(parts) == 2:
+            parts = [f"{len(known)} {parts[0]}", f"{unknown} {parts[1]}"]
+        return f"{cases_text(len(running))} would run" + "".join(f", {part}" for part in parts)
 
     def not_run(self) -> Iterator[str]:
         """Yield lines on what does not run, and why."""
@@ -119,7 +131,9 @@ class Plan:
         if self.over_budget:
             more = sum(one.seconds for one in self.over_budget)
             beyond = cases_text(len(self.over_budget))
-            yield f"{beyond}: beyond --budget, which would have to be {more:.0f} s larger"
+            guesses = sum(one.guessed for one in self.over_budget)
+            guess = f" ({guesses} of these times are guesses)" if guesses else ""
+            yield f"{beyond}: beyond --budget, which would have to be {more:.0f} s larger{guess}"
         for reason, count in self.skipped.items():
             yield f"{cases_text(count)}: {reason}"
         for case, problem in list(self.problems.items())[:_SHOWN]:
@@ -162,10 +176,9 @@ def make_plan(
     plan = Plan()
     wanted: list[Planned] = []
     unchanged: list[tuple[Case, Record]] = []
-    costs = _Costs(finished)
+    costs = _Costs(finished, finder.settings.profile)
     known = {run.series.configuration for run in baselines.runs}
     worse = _worse(alarms, baselines, known)
-    compared = {(run.case, run.finished) for name in known for run in baselines.segment(name)}
     ran = {record.key.id for record in finished.records()}
     present = [case for case in cases if finder.has_data(case)]
     plan.lost = sorted(ran & {case.id for case in cases} - {case.id for case in present})
@@ -179,19 +192,12 @@ def make_plan(
             if worse.get(case.configuration, job.code.hash) != job.code.hash:
                 why = "its alarm is open, and its code has changed since"
                 wanted.append(Planned(case, "stale", why, costs.of(case, record), 1.0))
-            elif (case.id, record.finished) in compared:
-                unchanged.append((case, record))
+            elif again := _finished(case, record, baselines, costs, case.configuration in known):
+                wanted.append(again)
             else:
-                accepted = case.configuration in known and not baselines.segment(case.configuration)
-                wanted.append(_compared(case, record, accepted))
+                unchanged.append((case, record))
             continue
-        changed = costs.other_key(job) if record is None else ""
-        reason: Reason = "stale" if record is not None or changed else "new"
-        information = 1.0 if case.configuration in known else 0.3  # a first run begins a baseline
-        seconds = costs.of(case, record)
-        wanted.append(
-            Planned(case, reason, why or changed or "never finished", seconds, information)
-        )
+        wanted.append(_unfinished(job, record, why, costs, case.configuration in known))
     chosen = _canaries(unchanged, costs, options.canaries)
     rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
     turns = _rotation(rest, costs, options.rotation, now)
@@ -215,11 +221,61 @@ def _worse(alarms: Iterable[Alarm], baselines: Baselines, known: set[str]) -> di
     return {name: code for name, code in worse.items() if code}
 
 
-def _compared(case: Case, record: Record, accepted: bool) -> Planned:
+def _finished(
+    case: Case, record: Record, baselines: Baselines, costs: "_Costs", is_known: bool
+) -> Planned | None:
+    """Return a finished, unchanged case about which something is open; None if nothing is.
+
+    Args:
+        case: The case.
+        record: Its last record.
+        baselines: Runs that tonight's are compared with.
+        costs: Facts from earlier runs.
+        is_known: Whether its configuration has runs in the baseline.
+    """
+    segment = baselines.segment(case.configuration)
+    mine = [run for run in segment if run.case == case.id]
+    same = [run for run in mine if run.finished == record.finished]
     why = f"a session ran it at {record.finished}: it is compared, and not run again"
-    if accepted:
-        why = f"accepted: its baseline begins with the run of {record.finished}"
-    return Planned(case, "finished", why, 0.0, 1.0, record.finished)
+    if not same:
+        if is_known and not segment:
+            why = f"accepted: its baseline begins with the run of {record.finished}"
+        return Planned(case, "finished", why, 0.0, 1.0, record.finished)
+    newest = same[-1]
+    if newest.outcome in UNCONFIRMED:
+        why = "it was suspect and could not be confirmed: it is compared again, and not run again"
+        return Planned(case, "finished", why, 0.0, 1.0, record.finished)
+    alike = [run for run in mine if (run.series, run.code) == (newest.series, newest.code)]
+    if newest.outcome == "env-shift" and [run.outcome for run in alike].count("env-shift") == 1:
+        # Once: if the machine stays as it is, another run would say the same every night.
+        why = "the machine or its libraries had changed when it last ran: it runs once more"
+        return Planned(case, "stale", why, costs.of(case, record), 1.0)
+    return None
+
+
+def _unfinished(
+    job: Job, record: Record | None, why: str | None, costs: "_Costs", is_known: bool
+) -> Planned:
+    """Return a case without a record of the present code, machine and options.
+
+    Args:
+        job: The case's job.
+        record: Its last record, made under other ones; None without any.
+        why: Why this record does not count; None without a record.
+        costs: Facts from earlier runs.
+        is_known: Whether its configuration has runs in the baseline.
+    """
+    changed = costs.other_key(job) if record is None else ""
+    reason: Reason = "stale" if record is not None or changed else "new"
+    information = 1.0 if is_known else 0.3  # a first run begins a baseline
+    return Planned(
+        job.case,
+        reason,
+        why or changed or "never finished",
+        costs.of(job.case, record),
+        information,
+        guessed=record is None and not costs.knows(job.case),
+    )
 
 
 def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
@@ -236,13 +292,19 @@ def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
 
 
 class _Costs:
-    """Facts from earlier runs: durations by case, model and overall, and other recipes or data."""
+    """Facts from earlier runs: durations by case, model and overall, and other recipes or data.
 
-    def __init__(self, finished: Finished) -> None:
+    Args:
+        finished: Finished records.
+        profile: Profile whose durations count.
+    """
+
+    def __init__(self, finished: Finished, profile: str) -> None:
         self._keys: dict[tuple[str, str], Record] = {}
         by_model: dict[str, list[float]] = {}
         for record in finished.records():
-            by_model.setdefault(record.case.model, []).append(_seconds(record))
+            if record.key.profile == profile:
+                by_model.setdefault(record.case.model, []).append(_seconds(record))
             self._keys[record.key.id, record.key.profile] = record
         self._models = {model: median(values) for model, values in by_model.items()}
         self._any = median(self._models.values()) if self._models else _UNKNOWN_SECONDS
@@ -250,6 +312,10 @@ class _Costs:
     def of(self, case: Case, record: Record | None) -> float:
         """Return the expected seconds of a case, whose last record may be known."""
         return _seconds(record) if record else self._models.get(case.model, self._any)
+
+    def knows(self, case: Case) -> bool:
+        """Return whether a case's model has finished under the profile, on any images."""
+        return case.model in self._models
 
     def other_key(self, job: Job) -> str:
         """Return what changed since a case finished with a different recipe, data or weights."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from bench.provenance.commit import current_commit, short_commit
-from bench.regression.baselines import STANDING, Baselines, Run, run_of
+from bench.regression.baselines import Baselines, Run, run_of
 from bench.regression.compare import Pair, drift_after
-from bench.regression.confirmation import first_reachable, reachable_base
 from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
-from bench.regression.outcomes import worst
+from bench.regression.outcomes import Outcome, worst
+from bench.regression.plan import UNCONFIRMED
 from bench.regression.series import Quantity
 from bench.regression.verdicts import COMMIT_FIRST, Verdicts, unchanged
 
@@ -28,7 +28,7 @@ def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     """
     compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
     _raise_alarms(verdicts, compared, baselines, ledger)
-    _judge_alarms(verdicts, compared, ledger)
+    _judge_alarms(verdicts, compared, baselines, ledger)
     baselines.add(_runs_to_keep(verdicts))
 
 
@@ -39,9 +39,7 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
         name for mean in verdicts.means if mean.configuration in waiting for name in mean.parts
     }
     sums = drift_after(verdicts.screens)
-    regressed = {f.configuration for f in verdicts.findings if f.outcome == "regressed"}
-    means = [mean for mean in verdicts.means if mean.configuration in regressed]
-    lost = {name for mean in means for name in mean.parts}
+    of_means = _outcomes_of_means(verdicts)
     paired = {pair.series for pair in verdicts.pairs}
     unjudged = _unjudged_speeds(verdicts)
     runs = []
@@ -51,7 +49,7 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
             continue
         found = [finding for finding in verdicts.findings if finding.configuration == name]
         mine = [finding.outcome for finding in found if finding.method != THROTTLED]
-        mine += ["regressed"] if name in lost else []
+        mine += of_means.get(name, [])
         outcome = worst(mine) if run.series in paired else "first"
         values = {
             key: x
@@ -62,33 +60,40 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
     return runs
 
 
+def _outcomes_of_means(verdicts: Verdicts) -> dict[str, list[Outcome]]:
+    """Return the outcomes that a configuration takes over from the means that it is a part of."""
+    counted = UNCONFIRMED | {"regressed"}
+    found = [finding for finding in verdicts.findings if finding.outcome in counted]
+    outcomes: dict[str, list[Outcome]] = {}
+    for mean in verdicts.means:
+        for part in mean.parts:
+            mine = [f.outcome for f in found if f.configuration == mean.configuration]
+            outcomes.setdefault(part, []).extend(mine)
+    return outcomes
+
+
 def _raise_alarms(
     verdicts: Verdicts, compared: Sequence[Pair], baselines: Baselines, ledger: Ledger
 ) -> None:
     """Add the confirmed regressions to the ledger."""
-    pairs = {pair.series.configuration: pair for pair in compared}
     runs = {one.case.configuration: run_of(one) for one in verdicts.failed}
-    runs |= {name: pair.tonight[0] for name, pair in pairs.items()}
+    runs |= {pair.series.configuration: pair.tonight[0] for pair in compared}
     for finding in verdicts.findings:
         if finding.outcome == "regressed":
-            name = finding.configuration
-            if name in pairs:
-                base: Run | None = reachable_base(pairs[name])
-            else:  # no run of it finished
-                standing = [run for run in baselines.segment(name) if run.outcome in STANDING]
-                base = first_reachable(reversed(standing))
-            commit = base.commit if base else None
-            ledger.raise_alarm(_alarm(finding, verdicts.night, commit, runs.get(name)))
+            run = runs.get(finding.configuration)
+            ledger.raise_alarm(_alarm(finding, verdicts.night, baselines.name, run))
 
 
-def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) -> None:
-    """Judge open alarms fixed whose loss is gone.
+def _judge_alarms(
+    verdicts: Verdicts, compared: Sequence[Pair], baselines: Baselines, ledger: Ledger
+) -> None:
+    """Judge open alarms of the same baseline fixed whose loss is gone.
 
     If the code that alarmed has run without the loss, the alarm was false or the machine's, and
     nobody fixed anything: it stays open, with a note.
     """
     for pair in compared:
-        for alarm in ledger.open(pair.series.configuration):
+        for alarm in ledger.open(pair.series.configuration, baselines.name):
             if alarm.night == verdicts.night.name or not _mended(alarm, pair, verdicts.findings):
                 continue
             if not alarm.concerns(pair.series.profile, pair.series.machine):
@@ -106,17 +111,27 @@ def _judge_alarms(verdicts: Verdicts, compared: Sequence[Pair], ledger: Ledger) 
 
 
 def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
-    """Return configuration and quantity of speeds of changed code on a machine that changed."""
+    """Return configuration and quantity of speeds of changed code on a machine that changed.
+
+    Code whose speed no earlier run kept counts as changed, even if it ran before.
+    """
     same = unchanged(verdicts.night)
     return {
         (finding.configuration, finding.quantity)
         for screen in verdicts.screens
-        for finding in screen.findings
-        if finding.outcome == "env-shift" and finding.configuration not in same
+        for finding, pair in zip(screen.findings, screen.pairs, strict=True)
+        if finding.outcome == "env-shift"
+        and not (finding.configuration in same and _has_kept(pair, finding.quantity))
     }
 
 
-def _alarm(finding: Finding, night: Night, base: str | None, run: Run | None) -> Alarm:
+def _has_kept(pair: Pair, quantity: str) -> bool:
+    """Return whether the baseline has a value of tonight's code."""
+    codes = {run.code for run in pair.tonight}
+    return codes <= {run.code for run in pair.window if quantity in run.values}
+
+
+def _alarm(finding: Finding, night: Night, baseline: str, run: Run | None) -> Alarm:
     exact = np.isnan(finding.low)
     return Alarm(
         configuration=finding.configuration,
@@ -124,7 +139,7 @@ def _alarm(finding: Finding, night: Night, base: str | None, run: Run | None) ->
         loss=round(finding.loss, 6),
         interval=() if exact else (round(finding.low, 6), round(finding.high, 6)),
         p=None if np.isnan(finding.p) else float(f"{finding.p:.3g}"),
-        base=base,
+        base=finding.base_commit,
         head=night.commit if night.commit else current_commit().commit,
         raised=night.started,
         night=night.name,
@@ -132,6 +147,7 @@ def _alarm(finding: Finding, night: Night, base: str | None, run: Run | None) ->
         code=run.code if run else "",
         profile=run.series.profile if run else "",
         machine=run.series.machine if run else "",
+        baseline=baseline,
     )
 
 

@@ -1,8 +1,9 @@
 """Find the commit that made a loss: run commits in worktrees until the answer is sure enough."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,12 @@ from bench.regression.bisection import (
     BisectionError,
     touch_prior,
 )
-from bench.regression.code_tree import (
-    CodeTreeError,
+from bench.regression.code_tree import CodeTreeError, git, remove_trees, tree_of
+from bench.regression.commit_path import (
     changed_files,
     commits_between,
-    git,
-    remove_trees,
-    tree_of,
+    merges_of_branch,
+    with_other_names,
 )
 from bench.regression.compare import recorded, values_at
 from bench.regression.confirmation import FIRST_REPLICATE
@@ -42,7 +42,7 @@ _ALWAYS = ("models/catalog", "datasets_lib/catalog", "pyproject.toml")
 
 
 @dataclass(frozen=True)
-class Question:
+class SearchTarget:
     """What is searched for.
 
     Attributes:
@@ -76,27 +76,27 @@ class Search:
     """A search on disk: killed, it goes on with the same command; other options are another one.
 
     Args:
-        question: What is searched for.
+        target: What is searched for.
         settings: Options of the session.
-        depends: Files that the case depends on.
+        depends: Files that the case depends on now; those at the two commits are added.
         say: Prints a line.
         most_runs: Runs after which the search ends, however sure it is.
     """
 
     def __init__(
         self,
-        question: Question,
+        target: SearchTarget,
         settings: Settings,
         depends: Sequence[str],
         say: Callable[[str], None],
         most_runs: int = MAX_RUNS,
     ) -> None:
-        self.question, self._say, self._most_runs = question, say, most_runs
-        scored = question.finishes or Quantity(question.quantity).kind == "quality"
+        self.target, self._say, self._most_runs = target, say, most_runs
+        scored = target.finishes or Quantity(target.quantity).kind == "quality"
         self._settings = replace(settings, measurements=not scored)
         self._depends = frozenset(depends)
-        span = f"{question.good[:10]}-{question.bad[:10]}"
-        name = f"{question.case.configuration}-{question.quantity}-{span}"
+        span = f"{target.good[:10]}-{target.bad[:10]}"
+        name = f"{target.case.configuration}-{target.quantity}-{span}"
         digest = settings_digest(self._settings)
         self._folder = settings.runs_dir / "bisect" / f"{name}-{digest}"
         self._state = self._folder / "state.json"
@@ -121,7 +121,7 @@ class Search:
         while not search.done:
             commit = search.next_commit
             assert commit is not None
-            if self.question.fixed and any(ran == commit for ran, *_ in search.runs):
+            if self.target.fixed and any(ran == commit for ran, *_ in search.runs):
                 break  # another run of it would say the same
             number = self._number(search, ends, commit)
             run = self._run(commit, number)
@@ -142,43 +142,56 @@ class Search:
             search = Bisection.from_json(self._state.read_text(encoding="utf-8"))
             self._say(f"goes on after {len(search.runs)} runs ({self._state})")
             return search
-        question = self.question
-        commits = commits_between(question.good, question.bad)
+        target = self.target
+        commits = commits_between(target.good, target.bad)
         if not commits:
             raise BisectionError(
                 "--good and --bad are the same commit: wanted a later --bad, where it is worse."
             )
-        changed = {commit: changed_files(commit) for commit in commits}
-        prior = touch_prior([self._touches(files) for files in changed.values()])
-        touching = sum(map(self._touches, changed.values()))
-        self._say(f"{len(commits)} commits, of which {touching} touch files of the case")
+        self._say_merges(commits)
+        touches = self._touches(commits, ends.files)
+        self._say(f"{len(commits)} commits, of which {sum(touches)} touch files of the case")
         good, bad = ([self._value(run) for run in side.values()] for side in (ends.good, ends.bad))
         self._check_loss(float(np.mean(good)), float(np.mean(bad)))
-        search = Bisection(commits, prior, good, bad, fixed=question.fixed)
+        search = Bisection(commits, touch_prior(touches), good, bad, fixed=target.fixed)
         self._keep(search)
         return search
 
     def _check_loss(self, good: float, bad: float) -> None:
         """Say what the two ends have; refuse a search for a loss that is none."""
-        question, ends = self.question, (self._text(good), self._text(bad))
-        good_commit, bad_commit = short_commit(question.good), short_commit(question.bad)
+        target, ends = self.target, (self._text(good), self._text(bad))
+        good_commit, bad_commit = short_commit(target.good), short_commit(target.bad)
         self._say(f"good {good_commit}  {ends[0]}\nbad  {bad_commit}  {ends[1]}")
         if not bad < good:
             raise BisectionError(
-                f"{question.quantity} is not worse at {bad_commit} ({ends[1]}) than at "
+                f"{target.quantity} is not worse at {bad_commit} ({ends[1]}) than at "
                 f"{good_commit} ({ends[0]}): there is no loss to search for. Name other "
                 "commits with --good and --bad, or another --quantity."
             )
 
     def _text(self, value: float) -> str:
         """Return a value on the scale of the tests as it is recorded."""
-        if self.question.finishes:
+        if self.target.finishes:
             return "finishes" if value else "fails"
-        name, level = self.question.quantity, float(self.question.measure.restore(value))
+        name, level = self.target.quantity, float(self.target.measure.restore(value))
         return Quantity(name).text(recorded(name, level))
 
-    def _touches(self, files: Sequence[str]) -> bool:
-        return any(file in self._depends or file.startswith(_ALWAYS) for file in files)
+    def _say_merges(self, commits: Sequence[str]) -> None:
+        """Say where the commits are those of a branch, not of the mainline."""
+        if merges := merges_of_branch(self.target.good, commits):
+            self._say(
+                f"good {short_commit(self.target.good)} is on a branch that "
+                f"{', '.join(map(short_commit, merges))} merged: the search follows that branch"
+            )
+
+    def _touches(self, commits: Sequence[str], files: Iterable[str]) -> list[bool]:
+        """Return whether each commit changed a file of the case, by any name it had or has."""
+        changes = [changed_files(*step) for step in pairwise([self.target.good, *commits])]
+        depends = with_other_names(self._depends.union(files), changes)
+        return [
+            any(name in depends or name.startswith(_ALWAYS) for name in chain(*change))
+            for change in changes
+        ]
 
     def _ends(self) -> Ends:
         """Return runs of both ends: the confirming ones of the night, or new ones."""
@@ -189,15 +202,15 @@ class Search:
 
         Then machine, libraries and options are the night's. A speed depends on the hour as well.
         """
-        question = self.question
-        if question.confirmed is None or question.fixed or question.measure != QUALITY:
+        target = self.target
+        if target.confirmed is None or target.fixed or target.measure != QUALITY:
             return None
-        ends = ends_of_night(question.confirmed, question.quantity, question.good, question.bad)
+        ends = ends_of_night(target.confirmed, target.quantity, target.good, target.bad)
         telling = ends.telling
         if len(telling) < LEVEL_RUNS:
             return None
-        run = self._run(question.good, telling[0])
-        if run is None or not same_results(question.quantity, run, ends.good[telling[0]]):
+        run = self._run(target.good, telling[0])
+        if run is None or not same_results(target.quantity, run, ends.good[telling[0]]):
             self._say("the nightly run does not repeat exactly here: both ends run again")
             return None
         self._say(f"both ends keep the nightly run's {len(ends.good)} and {len(ends.bad)} runs")
@@ -205,9 +218,9 @@ class Search:
 
     def _new_ends(self) -> Ends:
         """Run both ends in turn, so that a machine that slows down favors neither."""
-        question = self.question
-        runs: dict[str, dict[int, FreshRun]] = {question.good: {}, question.bad: {}}
-        for number in range(1 if question.fixed else LEVEL_RUNS):
+        target = self.target
+        runs: dict[str, dict[int, FreshRun]] = {target.good: {}, target.bad: {}}
+        for number in range(1 if target.fixed else LEVEL_RUNS):
             for commit, of_end in runs.items():
                 if (run := self._run(commit, number)) is not None:
                     of_end[number] = run
@@ -217,7 +230,7 @@ class Search:
                     f"Wanted a commit that runs, found that {short_commit(commit)} does not: name "
                     "another."
                 )
-        return Ends(question.quantity, runs[question.good], runs[question.bad])
+        return Ends(target.quantity, runs[target.good], runs[target.bad])
 
     def _number(self, search: Bisection, ends: Ends, commit: str) -> int:
         """Return the number of the next run's seed: a new one after each run that repeats no end.
@@ -225,7 +238,7 @@ class Search:
         Runs with the same seed are not independent, whatever their commits. An exact repetition is
         evidence without being independent, so its seed serves other commits too.
         """
-        if self.question.fixed:
+        if self.target.fixed:
             return 0
         used = sum(not end or ran == commit for ran, _, end in search.runs)
         telling = ends.telling
@@ -235,9 +248,9 @@ class Search:
 
     def _run(self, commit: str, number: int) -> FreshRun | None:
         """Return the n-th run of a commit; None where it does not run or measures nothing."""
-        question = self.question
-        replicate = question.case.replicate if question.fixed else FIRST_REPLICATE + number
-        case = replace(question.case, replicate=replicate)
+        target = self.target
+        replicate = target.case.replicate if target.fixed else FIRST_REPLICATE + number
+        case = replace(target.case, replicate=replicate)
         try:
             tree = tree_of(commit, self._trees)
         except CodeTreeError as error:
@@ -245,7 +258,7 @@ class Search:
             return None
         place = self._folder / commit[:12] / str(number)
         run = run_fresh(tree, [case], self._settings, place)[0]
-        if question.finishes:
+        if target.finishes:
             return run
         if run.record is None:
             self._say(f"{short_commit(commit)}  skipped: {run.problem.splitlines()[0]}")
@@ -257,35 +270,44 @@ class Search:
 
         For a case that no longer finishes it is 1 if the run finished, else 0.
         """
-        if self.question.finishes:
+        if self.target.finishes:
             return float(run.record is not None)
         assert run.record is not None
-        values = values_at(self.question.quantity, [run_of(run.record)])
-        return float(self.question.measure.transform(values[0])) if values else math.nan
+        values = values_at(self.target.quantity, [run_of(run.record)])
+        return float(self.target.measure.transform(values[0])) if values else math.nan
 
     def _keep(self, search: Bisection) -> None:
         with atomic_path(self._state) as temporary:
             temporary.write_text(search.to_json(), encoding="utf-8")
 
 
-def answer(search: Bisection, root: Path, files: Mapping[str, Sequence[str]] | None = None) -> str:
+def answer(search: Bisection, good: str, root: Path) -> str:
     """Return the answer in words.
 
     Args:
         search: The search.
+        good: Full hash of the commit before its first one.
         root: The repository.
-        files: Changed files by commit, where they are known.
     """
-    lines = [f"{100 * search.confidence:.0f} % sure after {len(search.runs)} runs:"]
-    for commit in search.suspects:
-        said = git(root, "show", "--no-patch", "--format=%h %ad %an: %s", "--date=short", commit)
-        changed = (files or {}).get(commit) or changed_files(commit, root)
-        lines += [f"  {said}", f"    {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}"]
-    if search.confidence < CONFIDENCE:
-        wanted = f"Wanted {100 * CONFIDENCE:.0f} %: "
-        if len(search.runs) >= search.most_runs:
-            more = f"--runs {2 * search.most_runs} goes on from here."
-        else:
-            more = "runs differ too little for more certainty."
-        lines.append(wanted + more)
+    between = f"after {len(search.runs)} runs between the two commits"
+    lines = [f"{100 * search.confidence:.0f} % sure {between}:"]
+    for before, commit in pairwise([good, *search.commits]):
+        if commit in search.suspects:
+            words = ("--no-patch", "--format=%h %ad %an: %s", "--date=short")
+            names = [names[-1] for names in changed_files(before, commit, root)]
+            lines.append(f"  {git(root, 'show', *words, commit)}")
+            lines.append(f"    {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
+    if not search.sure:
+        lines.append(_unsure(search))
     return "\n".join(lines)
+
+
+def _unsure(search: Bisection) -> str:
+    """Return what an answer lacks, and what would help."""
+    wanted = f"Wanted {100 * CONFIDENCE:.0f} %: "
+    if search.confidence >= CONFIDENCE:
+        missing = " and ".join(map(short_commit, search.unproven))
+        wanted = f"Wanted a run of {missing} to confirm it: "
+    if len(search.runs) >= search.most_runs:
+        return f"{wanted}--runs {2 * search.most_runs} goes on from here."
+    return f"{wanted}runs differ too little for more certainty."

@@ -31,7 +31,7 @@ class Series:
         profile: Profile of the runs.
         budget: Image size, precision, training budget, and fit and tiles where they are not the
             default.
-        data: Hash of the data.
+        data: Hash of the data that replicates share.
         weights: Hash of the backbone's weights, or ``random``.
         machine: Environment class; for a CPU with its number of threads.
     """
@@ -120,7 +120,7 @@ def series_of(record: Record) -> Series:
         configuration=record.case.configuration,
         profile=record.key.profile,
         budget=", ".join(budget),
-        data=record.key.data[:16],
+        data=record.shared_data[:16],
         weights=record.key.weights[:16],
         machine=machine,
     )
@@ -141,6 +141,24 @@ def values_of(record: Record) -> dict[str, float]:
         if _watched(name, fixed) and value is not None
     }
     return values | _measured(record.measurements)
+
+
+def why_missing(record: Record, quantity: str) -> str:
+    """Return why a finished record has no value of a watched quantity; empty if that is no loss.
+
+    It is none if the value is 0, if nobody asked for measurements, or if no such metric is
+    registered any more.
+    """
+    if Quantity(quantity).kind == "quality":
+        head, _, metric = quantity.rpartition(".")
+        found = record.metrics.get(head, {}).get(metric)
+        wanted = _watched(metric, not has_randomness(record.case))
+    else:
+        found = record.measurements.get(quantity)
+        wanted = record.asked.get("measurements", True)
+    if found is not None or not wanted:
+        return ""
+    return record.reasons.get(quantity) or "its record has no such value"
 
 
 def _watched(name: str, fixed: bool) -> bool:

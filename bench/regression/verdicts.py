@@ -16,6 +16,7 @@ from bench.regression.compare import (
     drifting,
     fixed_findings,
     memory_findings,
+    missing_findings,
     screen_all,
     values_at,
 )
@@ -31,6 +32,7 @@ from bench.regression.journal import Night
 from bench.regression.measures import SPEED
 from bench.regression.outcomes import exit_code
 from bench.regression.screen import order_suspects
+from bench.regression.series import Series, series_of
 from bench.store import Store
 from bench.study import has_randomness
 
@@ -110,6 +112,8 @@ def judge(
         say: Prints a line.
     """
     cases = {record.case.configuration: record.case for record in reversed(records)}
+    codes = {record.case.configuration: record.code.get("hash", "") for record in records}
+    context = replace(context, codes=codes)
     verdicts = Verdicts(night)
     verdicts.failed = [record for record in records if record.status != "ok"]
     verdicts.runs = [run_of(record, night.name) for record in records if record.status == "ok"]
@@ -135,7 +139,8 @@ def judge(
         for pair in canaries
         if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair))
     ]
-    _confirm(verdicts, cases, context, say)
+    missing = _missing(verdicts, records)
+    _confirm(verdicts, cases, missing, context, say)
     _failures(verdicts, baselines, context, say)
     verdicts.notes += drifting(drift_after(screens))
     return verdicts
@@ -196,26 +201,39 @@ def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
     return deviations
 
 
+def _missing(verdicts: Verdicts, records: Sequence[Record]) -> list[Finding]:
+    """Return the quantities that no run of a configuration has any more."""
+    finished: dict[Series, list[Record]] = {}
+    for record in records:
+        if record.status == "ok":
+            finished.setdefault(series_of(record), []).append(record)
+    return [f for pair in verdicts.pairs for f in missing_findings(pair, finished[pair.series])]
+
+
 def _confirm(
-    verdicts: Verdicts, cases: Mapping[str, Case], context: ConfirmationContext, say: Say
+    verdicts: Verdicts,
+    cases: Mapping[str, Case],
+    missing: Iterable[Finding],
+    context: ConfirmationContext,
+    say: Say,
 ) -> None:
-    through = {finding.configuration for finding in verdicts.findings}
-    screened: dict[str, list[Finding]] = {}
-    for screen in verdicts.screens:
-        for finding in screen.findings:
-            if finding.outcome in {"suspect", "improved", "invalid"} or _too_noisy(screen, finding):
-                screened.setdefault(finding.configuration, []).append(finding)
-    for pair in verdicts.pairs:
-        exact = fixed_findings(pair) if pair.fixed else []
-        found = [f for f in exact if f.outcome == "suspect"] + memory_findings(pair)
-        screened.setdefault(pair.series.configuration, []).extend(found)
+    """Confirm the suspects, and add all findings to the night.
+
+    Args:
+        verdicts: What was compared.
+        cases: A case of each configuration.
+        missing: Findings about quantities without a value.
+        context: Settings and folders of confirming runs.
+        say: Prints a line.
+    """
+    screened = _screened(verdicts, missing)
     pairs = {pair.series.configuration: pair for pair in verdicts.pairs}
     pairs |= {mean.configuration: mean.pair for mean in verdicts.means}
     parts = {name: [case] for name, case in cases.items()}
     parts |= {mean.configuration: list(mean.cases) for mean in verdicts.means}
     for name in _most_suspicious_first(screened):
         suspects = [finding for finding in screened[name] if finding.outcome == "suspect"]
-        if name in through:
+        if name in verdicts.night.judged:
             continue
         findings = [finding for finding in screened[name] if finding.outcome != "suspect"]
         why = _why_unnamed(verdicts.night, pairs[name].tonight[0].code, context) if suspects else ""
@@ -225,9 +243,28 @@ def _confirm(
             which = ", ".join(finding.quantity for finding in suspects)
             say(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
             findings += confirm(context, parts[name], pairs[name], suspects, verdicts.screens)
-        verdicts.night.find([finding for finding in findings if _worth(finding)])
+        verdicts.night.find(name, [finding for finding in findings if _worth(finding)])
         for finding in findings:
             say(f"  {finding.outcome}: {finding.text()}")
+
+
+def _screened(verdicts: Verdicts, missing: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Return what is suspect or worth a line, by configuration."""
+    found = list(missing)
+    for screen in verdicts.screens:
+        found += [
+            finding
+            for finding in screen.findings
+            if finding.outcome in {"suspect", "improved", "invalid"} or _too_noisy(screen, finding)
+        ]
+    for pair in verdicts.pairs:
+        exact = fixed_findings(pair) if pair.fixed else []
+        found += [finding for finding in exact if finding.outcome == "suspect"]
+        found += memory_findings(pair)
+    screened: dict[str, list[Finding]] = {}
+    for finding in found:
+        screened.setdefault(finding.configuration, []).append(finding)
+    return screened
 
 
 def _why_unnamed(night: Night, code: str, context: ConfirmationContext) -> str:
@@ -285,8 +322,8 @@ def _failures(
         if why := _why_unnamed(verdicts.night, record.code.get("hash", ""), context):
             said = f"fails: {message.splitlines()[0]} (not confirmed: {why})"
             finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=said)
-            verdicts.night.find([finding])
+            verdicts.night.find(case.configuration, [finding])
             continue
         finding = confirm_failure(context, case, window, message.splitlines()[0])
-        verdicts.night.find([finding])
+        verdicts.night.find(case.configuration, [finding])
         say(f"{finding.outcome}: {case.configuration} {finding.text()}")

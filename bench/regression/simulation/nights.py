@@ -29,7 +29,7 @@ TONIGHT = {QUALITY.name: 2, DATASET_MEAN.name: 2, SPEED.name: 1}
 
 
 @dataclass
-class Tally:
+class NightTally:
     """The outcome of nights without a change.
 
     Attributes:
@@ -81,9 +81,9 @@ def quiet_nights(
     cases: int,
     nights: int,
     random: Generator,
-) -> Tally:
+) -> NightTally:
     """Return the outcome of nights on which nothing changed; every night has new cases."""
-    tally = Tally()
+    tally = NightTally()
     for _ in range(nights):
         night = _Night(noise, measure, cases, random)
         suspects = np.flatnonzero(night.screened.suspect)

@@ -7,7 +7,6 @@ from numpy.random import Generator
 from scipy.stats import t as student
 
 from bench.regression.bisection import (
-    CONFIDENCE,
     LEVEL_RUNS,
     MAX_RUNS,
     Bisection,
@@ -98,7 +97,7 @@ def search_commits(
         counts.append(len(search.runs))
         found = str(culprit) in search.suspects
         right += found
-        sure += found and search.confidence >= CONFIDENCE
+        sure += found and search.sure
     return SearchTally(searches, right, sure, float(np.mean(counts)), max(counts))
 
 

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from bench.regression.measures import BLOCKS, DATASET_MEAN, QUALITY, SPEED, Measure
 from bench.regression.simulation.datasets import CATEGORIES
-from bench.regression.simulation.nights import Detection, Tally, detections, quiet_nights
+from bench.regression.simulation.nights import Detection, NightTally, detections, quiet_nights
 from bench.regression.simulation.noise import FAMILIES, Noise, concerns
 from bench.regression.simulation.searches import (
     DriftTally,
@@ -61,7 +61,7 @@ class FamilyResult:
 
     noise: Noise
     measure: Measure
-    quiet: Tally
+    quiet: NightTally
     at_delta: Detection
     at_minimum: Detection
 
@@ -129,7 +129,7 @@ MEASURES = (QUALITY, DATASET_MEAN, SPEED)
 UNINFORMED = "flat prior"
 
 
-class Search(TypedDict, total=False):
+class SearchOptions(TypedDict, total=False):
     """What a bisection is like; see `search_commits`."""
 
     tails: float
@@ -141,7 +141,7 @@ class Search(TypedDict, total=False):
     most_runs: int
 
 
-SEARCHES: dict[str, Search] = {
+SEARCHES: dict[str, SearchOptions] = {
     "normal noise": {},
     "t4 noise": {"tails": 4},
     "drop of 3 sd": {"lead": 3},

@@ -70,6 +70,16 @@ def test_other_conditions_are_another_history_and_named(tmp_path, changes, part)
     assert part in baselines.why_none(other)
 
 
+def test_a_few_shot_run_that_repeats_the_first_has_a_history_of_its_own():
+    data = "0123456789abcdef" * 4
+    own = {"first_data_sha256": data}
+    runs = [make(images=data), make(images="e" * 64, seed=1, fingerprints=own)]
+    runs += [make(images=data, seed=1), make(images="f" * 64, seed=1)]
+    shared = [series_of(replace(one, case=replace(one.case, shots=4))).data for one in runs]
+    assert shared[:2] == [data[:16]] * 2
+    assert len(set(shared[1:])) == 3
+
+
 def test_whole_images_that_are_squashed_keep_the_history_of_older_records():
     shape = {"fit": "squash", "tiles": None, "overlap": 0}
     assert series_of(make(protocol=shape)) == series_of(make())

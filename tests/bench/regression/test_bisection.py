@@ -55,7 +55,7 @@ def test_a_run_that_repeats_an_end_needs_no_statistics():
         commit = search.next_commit
         search.add(commit, -2.0, "bad" if int(commit[1:]) >= 31 else "good")
     assert search.suspects == ["c31"]
-    assert len(search.runs) <= 4  # eleven commits touch the case
+    assert len(search.runs) <= 5  # eleven commits touch the case, and two runs prove one
 
     once = search_of(3, good=[1.0], bad=[0.0])
     once.add("c1", 1.0, "good")
@@ -99,6 +99,28 @@ def test_a_search_ends_at_the_culprit():
     assert search.suspects == ["c31"]
     assert search.confidence >= CONFIDENCE
     assert len(search.runs) <= 10
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 3, 4])
+def test_no_commit_is_blamed_for_its_files_alone(culprit):
+    """The prior of one commit that touches the case is higher than the confidence wanted."""
+    prior = touch_prior([place == 1 for place in range(5)])
+    search = search_of(prior=prior, good=[1.0], bad=[0.0], fixed=True)
+    assert search.confidence >= CONFIDENCE
+    assert not search.sure
+    while not search.done:
+        search.add(search.next_commit, 0.0 if int(search.next_commit[1:]) >= culprit else 1.0)
+    assert search.suspects == [f"c{culprit}"]
+    assert search.sure
+    assert len(search.runs) <= 3
+    if culprit == 1:
+        assert {commit for commit, *_ in search.runs} == {"c0", "c1"}
+
+
+def test_a_single_commit_needs_no_run_but_those_of_the_ends():
+    search = search_of(1)
+    assert search.done
+    assert search.sure
 
 
 def test_a_commit_that_does_not_build_cannot_be_told_from_the_next():

@@ -6,48 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_repository import Repository
 
 from bench.regression import code_tree as module
 from bench.regression.code_tree import (
     CodeTreeError,
-    changed_files,
-    commits_between,
-    is_repository,
     remove_trees,
     tree_of,
     uncommitted_files,
     variables,
+    why_no_repository,
     why_unreachable,
 )
 
 PROJECT = '[project]\nname = "p"\ndependencies = ["torch>=2"]\n'
-
-
-class Repository:
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir()
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *arguments):
-        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        done = subprocess.run(
-            ["git", *identity, *arguments],
-            cwd=self.folder,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
-
-    def commit(self, **files):
-        for name, text in files.items():
-            path = self.folder / name.replace("__", "/").replace("_toml", ".toml")
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "change", "--allow-empty")
-        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -136,7 +108,7 @@ def test_an_environment_that_cannot_be_made_says_why(repository, tmp_path):
 
 def test_a_commit_that_is_there_can_be_reached(repository):
     head = repository.git("rev-parse", "HEAD")
-    assert is_repository(repository.folder)
+    assert why_no_repository(repository.folder) is None
     assert why_unreachable(head, False, repository.folder) is None
 
 
@@ -172,17 +144,21 @@ def test_a_shallow_clone_says_how_to_deepen_it(repository, tmp_path):
 
 
 def test_a_folder_without_git_is_reported(tmp_path):
-    assert not is_repository(tmp_path)
-    assert "no git repository" in why_unreachable("a" * 40, False, tmp_path)
+    assert "not a git repository" in why_no_repository(tmp_path)
+    assert "only a clone can run an older commit" in why_unreachable("a" * 40, False, tmp_path)
 
 
-def test_commits_between_are_oldest_first_with_their_files(repository):
-    good = repository.git("rev-parse", "HEAD")
-    first = repository.commit(bench__one="1")
-    second = repository.commit(bench__two="2")
-    assert commits_between(good, second, repository.folder) == [first, second]
-    assert changed_files(first, repository.folder) == ["bench/one"]
-    with pytest.raises(CodeTreeError, match="no ancestor"):
-        commits_between(second, good, repository.folder)
-    with pytest.raises(CodeTreeError):
-        commits_between("nothing", good, repository.folder)
+def test_a_folder_in_somebody_elses_repository_is_reported(repository):
+    inside = repository.folder / "bench"
+    assert f"a folder of the one in {repository.folder}" in why_no_repository(inside)
+
+
+def test_a_repository_that_git_refuses_is_reported_with_gits_remedy(monkeypatch, repository):
+    """In containers and on build machines a clone often belongs to another user."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")  # it may allow every folder
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    why = why_no_repository(repository.folder)
+    assert "fatal: detected dubious ownership" in why
+    assert f"git config --global --add safe.directory {repository.folder}" in why
+    assert "\n" not in why

@@ -16,6 +16,7 @@ from bench.regression.compare import (
     screen_all,
 )
 from bench.regression.measures import QUALITY
+from bench.regression.series import values_of
 
 DATA = [f"surface.texture{number}" for number in range(12)]
 
@@ -45,6 +46,13 @@ def pairs(drop=0.0, *, seeds=5, equal=False, speed=1.0, **fields):
 def outcomes(screens, quantity):
     (screen,) = [one for one in screens if one.quantity == quantity]
     return [finding.outcome for finding in screen.findings]
+
+
+@pytest.mark.parametrize("shots", [None, 4])
+def test_few_shot_scores_of_a_model_without_randomness_vary(shots):
+    one = make("dfm_resnet18", metrics={"f1": 0.8})
+    one = replace(one, case=replace(one.case, shots=shots))
+    assert ("score.f1" in values_of(one)) == (shots is None)  # jumps between seeds
 
 
 def test_equal_scores_are_ok_whatever_the_spread():
@@ -143,13 +151,24 @@ def test_a_lost_gain_of_a_model_without_randomness_is_looked_at():
     assert (finding.outcome, finding.base, finding.tonight) == ("suspect", 0.95, 0.9)
 
 
-@pytest.mark.parametrize(("grown", "suspect"), [(7, False), (50, True)])
-def test_memory_beyond_what_is_tolerated_is_suspect(grown, suspect):
+def test_a_model_without_randomness_is_compared_with_the_last_run_that_improved():
+    pair = fixed_pair(0.9, 0.95, 0.97, 0.96)
+    first, *better = pair.window
+    improved = [replace(run, outcome="improved") for run in better]
+    (finding,) = fixed_findings(replace(pair, window=[first, *improved]))
+    assert (finding.outcome, finding.base) == ("suspect", 0.97)
+
+
+@pytest.mark.parametrize(
+    ("grown", "suspect"), [([7], False), ([50], True), ([50, 60], True), ([50, 0], False)]
+)
+def test_memory_beyond_what_is_tolerated_is_suspect_if_every_run_needs_it(grown, suspect):
     def of(megabytes):
         size = {"train_rise_host_bytes": (100.0 + megabytes) * 2**20}
         return run_of(make(measurements=size))
 
-    found = memory_findings(Pair(of(0).series, [of(grown)], [of(0)], fixed=False))
+    tonight = [of(megabytes) for megabytes in grown]
+    found = memory_findings(Pair(of(0).series, tonight, [of(0)], fixed=False))
     assert [finding.quantity for finding in found] == ["train_rise_host_bytes"] * suspect
 
 

@@ -1,27 +1,32 @@
 """Suspects are judged by fresh runs: exact scores by one of each side, all else by tests."""
 
+import errno
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from fake_records import make
 
+from bench.lines import append_object
 from bench.provenance.fingerprint import Fingerprint
-from bench.regression import confirmation
+from bench.regression import confirmation, journal
 from bench.regression import verdicts as verdicts_module
 from bench.regression.baselines import Baselines, run_of
 from bench.regression.code_tree import CodeTree
 from bench.regression.compare import Pair, fixed_findings, memory_findings, screen_all
 from bench.regression.confirmation import (
     ConfirmationContext,
+    base_of,
     confirm,
     confirm_failure,
-    reachable_base,
 )
+from bench.regression.dataset_means import DatasetMean
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.fresh import FreshRun
-from bench.regression.journal import Night
+from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Alarm, Ledger
+from bench.regression.night_report import night_report
 from bench.regression.plan import Plan, Planned
 from bench.regression.remember import remember
 from bench.regression.verdicts import Verdicts, judge
@@ -94,9 +99,118 @@ def test_the_base_is_a_run_whose_code_can_be_run_again(monkeypatch, fixed, expec
         for name, dirty in (("a", False), ("b", False), ("c", False), ("d", True))
     ]
     pair = Pair(window[0].series, window[:1], window, fixed)
-    assert reachable_base(pair).commit == expected * 40
+    assert base_of(pair, [LATENCY]).commit == expected * 40
     nothing = Pair(window[0].series, window[:1], [window[0], window[3]], fixed)
-    assert reachable_base(nothing) == nothing.base
+    assert base_of(nothing, [LATENCY]) == nothing.base
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_good"),
+    [
+        ({}, True),
+        ({"outcome": "improved"}, True),
+        ({"outcome": "underpowered"}, False),
+        ({"outcome": "env-shift"}, False),
+        ({"values": {BYTES: 1.0}}, False),  # its speed was not judged
+    ],
+)
+def test_a_run_that_was_not_judged_is_no_base(monkeypatch, changes, is_good):
+    no_trees(monkeypatch)
+    good, newest = (run_of(record(commit=name * 40), outcome="ok") for name in "ab")
+    window = [good, replace(newest, **changes)]
+    pair = Pair(good.series, window[:1], window, fixed=False)
+    assert base_of(pair, [LATENCY]).commit == ("b" if is_good else "a") * 40
+    pair = replace(pair, window=window[1:])
+    assert (base_of(pair, [LATENCY]) is None) != is_good
+
+
+def test_a_speed_lost_on_a_busy_night_is_confirmed_on_the_next(monkeypatch, context, tmp_path):
+    """The busy night's commit is slower too, and must not count as good."""
+    latency, noise = {"a": 10.0, "b": 12.0}, np.random.default_rng(0)
+
+    def at(commit, day, busy=False):
+        moment = f"2026-01-{day:02}T00:00:00+00:00"
+        value = latency[commit[0]] * (1 + 0.005 * noise.normal())
+        made = record(latency=value, commit=commit, finished=moment)
+        made.environment["busy"] = busy
+        return made
+
+    def fresh(order, trees, cases, settings, folder):
+        commits = {letter: tree.commit for letter, tree in trees.items()}
+        return {
+            letter: [FreshRun(at(commit, 20), "", tmp_path) for _ in cases]
+            for letter, commit in commits.items()
+        }
+
+    no_trees(monkeypatch)
+    monkeypatch.setattr(confirmation, "run_block", fresh)
+    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
+    before = [at("a" * 40, day) for day in range(1, 9)]
+    baselines.add([run_of(one, str(day), "ok") for day, one in enumerate(before)])
+    context = replace(context, busy=False, commit="b" * 40)
+    for day, busy in ((9, True), (10, False)):
+        tonight = [at("b" * 40, day, busy)]
+        night = replace(night_of(tmp_path, tonight), name=str(day), findings=[])
+        verdicts = judge(tonight, night, baselines, context, print)
+        remember(verdicts, baselines, ledger)
+    (alarm,) = ledger.alarms
+    assert (alarm.quantity, alarm.base) == (LATENCY, "a" * 40)
+
+
+@pytest.mark.parametrize("commit", ["b" * 40, None])
+@pytest.mark.parametrize("kind", ["fixed", "varying"])
+def test_code_that_is_edited_during_a_night_confirms_nothing(
+    monkeypatch, context, tmp_path, commit, kind
+):
+    """A commit runs in its own worktree; without one, an edit shows in the hash of the code."""
+    seen = []
+
+    def fresh(order, trees, cases, settings, folder):
+        seen.append(trees["B"].commit)
+        codes = {"A": "a" * 40, "B": trees["B"].commit or "edited".ljust(40)}
+        return {
+            letter: [FreshRun(record(**of_side, commit=codes[letter]), "", tmp_path) for _ in cases]
+            for letter, of_side in (("A", {}), ("B", worse))
+        }
+
+    no_trees(monkeypatch)
+    monkeypatch.setattr(confirmation, "run_block", fresh)
+    before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]
+    baselines = Baselines(tmp_path)
+    baselines.add(before)
+    worse = {"auroc": 0.5} if kind == "fixed" else {"latency": 20.0}
+    tonight = [record(**worse, commit="b" * 40, finished="2026-01-02T00:00:00+00:00")]
+    context = replace(context, commit=commit)
+    found = judge(tonight, night_of(tmp_path, tonight), baselines, context, print).findings
+    assert set(seen) == {commit}
+    edited = {"the code changed before its fresh runs" in finding.method for finding in found}
+    assert edited == {finding.outcome == "invalid" for finding in found} == {commit is None}
+
+
+@pytest.mark.parametrize(
+    ("lacking", "asked", "missing"),
+    [
+        ({"measurements": {BYTES: 2.0**20, LATENCY: None}}, {}, [LATENCY]),
+        ({"measurements": {BYTES: 0, LATENCY: 10.0}}, {}, []),  # none is needed any more
+        ({"measurements": {"parameters": 1}}, {"measurements": False}, []),
+        ({"metrics": {}}, {}, ["score.pixel_auroc"]),
+    ],
+)
+def test_a_quantity_that_disappears_is_invalid(context, tmp_path, lacking, asked, missing):
+    baselines = Baselines(tmp_path)
+    baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
+    reasons = {LATENCY: "this would have exceeded the limit"}
+    late = "2026-01-02T00:00:00+00:00"
+    tonight = [record(finished=late, asked=asked, reasons=reasons, **lacking)]
+    verdicts = judge(tonight, night_of(tmp_path, tonight), baselines, context, print)
+    assert [(f.quantity, f.outcome) for f in verdicts.findings] == [
+        (name, "invalid") for name in missing
+    ]
+    assert verdicts.exit_code == (11 if missing else 0)
+    if LATENCY in missing:
+        page = night_report(verdicts, Ledger(tmp_path))
+        said = "10 ms → none, no value tonight: this would have exceeded the limit"
+        assert f"{LATENCY} {said}" in page
 
 
 @pytest.mark.parametrize(
@@ -288,10 +402,17 @@ def test_uncommitted_code_of_a_case_raises_no_alarm(
         assert "uncommitted changes" in failed.method
 
 
-@pytest.mark.parametrize(("reason", "kept"), [("stale", False), ("canary", True)])
-def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(tmp_path, reason, kept):
+@pytest.mark.parametrize(
+    ("reason", "code", "kept"),
+    [("stale", "a", False), ("canary", "a", True), ("canary", "b", False)],
+)
+def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(
+    tmp_path, reason, code, kept
+):
+    """Code that changed on another such night is as new as if it had changed tonight."""
     before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]
-    tonight = record(latency=20.0, finished="2026-01-02T00:00:00+00:00")
+    late = "2026-01-02T00:00:00+00:00"
+    tonight = record(latency=20.0, commit=code * 40, finished=late)
     pair = Pair(before[0].series, [run_of(tonight)], before, fixed=True)
     screens, _, moved = screen_all([pair], canaries={"other": -0.2})
     assert moved
@@ -303,6 +424,59 @@ def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(tmp_pat
     assert (LATENCY in run.values) == kept
     assert run.values["score.image_auroc"] == 0.9
     assert BYTES in run.values
+
+
+def test_a_suspected_mean_makes_its_categories_be_compared_again(tmp_path):
+    runs = [run_of(make("stfpm_resnet18", data=f"surface.{name}")) for name in ("grid", "woven")]
+    pairs = [Pair(run.series, [run], [run], fixed=False) for run in runs]
+    mean = Pair(replace(runs[0].series, configuration="mean"), runs[:1], runs[:1], fixed=False)
+    verdicts = Verdicts(night_of(tmp_path, []))
+    verdicts.runs, verdicts.pairs = runs, pairs
+    cases = [make("stfpm_resnet18", data=f"surface.{name}").case for name in ("grid", "woven")]
+    verdicts.means = [DatasetMean(cases, mean)]
+    verdicts.night.find("mean", [Finding("mean", "score.image_auroc", "suspect", 0.9, 0.8, 0.1)])
+    baselines = Baselines(tmp_path)
+    remember(verdicts, baselines, Ledger(tmp_path))
+    assert [run.outcome for run in baselines.runs] == ["suspect", "suspect"]
+
+
+def test_a_killed_night_judges_a_configuration_again_unless_all_of_it_was_written(
+    monkeypatch, context, tmp_path
+):
+    """An alarm and a gain of one change: without the alarm, the case would have improved."""
+    judged = []
+
+    def confirmed(context, cases, pair, suspects, screens):
+        judged.append(pair.series.configuration)
+        return [replace(finding, outcome="regressed") for finding in suspects]
+
+    monkeypatch.setattr(verdicts_module, "confirm", confirmed)
+    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
+    baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
+    tonight = [record(auroc=0.5, latency=5.0, finished="2026-01-02T00:00:00+00:00")]
+    journals = Journals(tmp_path / "nightly")
+    night = journals.begin("2026-01-02", "b" * 40, False, "all", Plan())
+    with monkeypatch.context() as full:
+        full.setattr(journal, "append_object", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            judge(tonight, night, baselines, context, print)
+    for _ in range(2):  # what was written whole is not judged again
+        night = journals.unfinished()
+        verdicts = judge(tonight, night, baselines, context, print)
+        outcomes = {finding.quantity: finding.outcome for finding in verdicts.findings}
+        assert outcomes["score.image_auroc"] == "regressed"
+        assert outcomes[LATENCY] == "improved"
+    assert len(judged) == 2
+    remember(verdicts, baselines, ledger)
+    assert {alarm.quantity for alarm in ledger.alarms} >= {"score.image_auroc"}
+    assert baselines.runs[-1].outcome == "regressed"
+
+
+def full_disk(path, line):
+    """Take one finding, and no other."""
+    if f"{path.read_text()}{json.dumps(line)}".count('"quantity"') > 1:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    append_object(path, line)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -351,11 +525,17 @@ def test_a_category_that_keeps_a_mean_from_being_formed_is_named(context, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("profile", "machine", "verdict"),
-    [("", "", "fixed"), ("own", "own", "fixed"), ("own", "a GPU", ""), ("standard", "own", "")],
+    ("profile", "machine", "baseline", "verdict"),
+    [
+        ("", "", "main", "fixed"),
+        ("own", "own", "main", "fixed"),
+        ("own", "own", "other", ""),
+        ("own", "a GPU", "main", ""),
+        ("standard", "own", "main", ""),
+    ],
 )
 def test_only_runs_under_its_own_conditions_close_an_alarm(
-    context, tmp_path, profile, machine, verdict
+    context, tmp_path, profile, machine, baseline, verdict
 ):
     before = [run_of(record(finished=f"2026-01-0{day}T00:00:00+00:00")) for day in (1, 2, 3)]
     Baselines(tmp_path).add(before)
@@ -365,6 +545,7 @@ def test_only_runs_under_its_own_conditions_close_an_alarm(
         "machine": series.machine if machine == "own" else machine,
     }
     ledger = Ledger(tmp_path)
+    where["baseline"] = baseline
     alarm = Alarm(series.configuration, "score.image_auroc", 0.1, code="worse", **where)
     assert ledger.raise_alarm(alarm)
     assert ledger.raise_alarm(replace(alarm, machine="another")) == bool(machine)

@@ -26,6 +26,17 @@ def test_a_gate_removes_its_worktrees(settings):
     assert not trees.exists()
 
 
+def test_a_gate_says_whether_there_was_something_to_compare(settings, tmp_path):
+    said = []
+    first, second = (make(finished=f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2))
+    assert Gate(settings, said.append).check(first).compared == "no baseline"
+    assert "is not compared: no baseline yet" in said[0]
+    Baselines(tmp_path).add([run_of(first, "2026-01-01")])
+    gate = Gate(settings, said.append)
+    assert [gate.check(each).compared for each in (first, second)] == ["in baseline", "compared"]
+    assert len(said) == 1
+
+
 def test_a_gate_judges_every_seed_by_itself(monkeypatch, settings, tmp_path):
     """A loss of speed that is cleared, or a confirmed loss of one seed, decides for no other."""
 
@@ -53,6 +64,6 @@ def test_a_gate_judges_every_seed_by_itself(monkeypatch, settings, tmp_path):
     slower, worse = of_seed(0, 0.95, 90.0, 20), of_seed(1, 0.80, 100.0, 20)
     for order in ([slower, worse], [worse, slower]):
         gate = Gate(settings, print)
-        said = {each.seed: gate.check(each) for each in order}
+        said = {each.seed: gate.check(each).worse for each in order}
         assert said[slower.seed] == ""
         assert "image_auroc" in said[worse.seed]

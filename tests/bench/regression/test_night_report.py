@@ -67,7 +67,7 @@ def test_a_mean_is_bisected_by_one_of_its_categories(verdicts):
     run = replace(run_of(records[0]), commit="b" * 40)
     whole = Pair(replace(run.series, configuration=MEAN), [run], [run], fixed=False)
     verdicts.means = [DatasetMean([record.case for record in records], whole)]
-    verdicts.night.findings.append(found(MEAN, "regressed"))
+    verdicts.night.findings.append(replace(found(MEAN, "regressed"), base_commit="b" * 40))
     searched = f"bisect {NAME.replace('woven', 'grid')} --good {'b' * 12} --bad {'c' * 12}"
     assert searched in summary(verdicts)
     assert f"accept {MEAN} --reason" in summary(verdicts)

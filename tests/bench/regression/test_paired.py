@@ -65,6 +65,12 @@ def test_lost_images_are_a_binomial():
     assert paired_top1(torch.arange(100) < 60, base).outcome == "improved"
 
 
+@pytest.mark.parametrize(("won", "outcome"), [(1, "changed"), (9, "changed"), (10, "improved")])
+def test_few_images_won_are_no_improvement(won, outcome):
+    base = torch.arange(100) < 80  # 1 of 2^10 is just below the level
+    assert paired_top1(base, torch.arange(100) < 80 + won).outcome == outcome
+
+
 def test_different_images_are_refused():
     with pytest.raises(ValueError, match="same images"):
         paired_top1(torch.ones(3, dtype=torch.bool), torch.ones(4, dtype=torch.bool))

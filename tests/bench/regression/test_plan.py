@@ -131,6 +131,36 @@ def test_what_a_session_ran_is_compared_and_does_not_run(place):
     assert one.record == "2026-05-01T00:00:00+00:00"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        ("suspect", "finished"),
+        ("invalid", "finished"),
+        ("env-shift", "stale"),
+        ("ok", ""),
+        ("regressed", ""),
+    ],
+)
+def test_what_could_not_be_confirmed_is_looked_at_again(place, outcome, reason):
+    finder, cases, store = place
+    finish(place, cases[1:])
+    finish(place, cases[:1], compared=False)
+    baselines = Baselines(finder.settings.results_dir)
+    record = store.records()[-1]
+    baselines.add([replace(run_of(record, "2026-05-01"), outcome=outcome)])
+    made = plan(place)
+    assert [(one.case, one.reason) for one in made.planned] == [(cases[0], reason)] * bool(reason)
+    assert [one.record for one in made.planned if one.reason == "finished"] == (
+        [record.finished] if reason == "finished" else []
+    )
+    if reason == "finished":  # compared again, and cleared
+        baselines.add([replace(run_of(record, "2026-05-02"), outcome="ok")])
+    else:  # ran again, with the same outcome
+        store.append(again := replace(record, finished="2026-05-02T00:00:00+00:00"))
+        baselines.add([replace(run_of(again, "2026-05-02"), outcome=outcome)])
+    assert plan(place).planned == []
+
+
 def test_a_changed_recipe_is_named(place):
     finder, cases, store = place
     stfpm = next(case for case in cases if case.model == "stfpm_resnet18")
@@ -153,7 +183,21 @@ def test_a_budget_takes_the_most_information_per_second(place):
     made = plan(place, budget_s=130.0)  # durations are unknown: a minute each
     assert len(made.planned) == 2
     assert len(made.over_budget) == 2
-    assert made.seconds <= 130
+    assert [one.seconds for one in made.planned] == [60.0, 60.0]
+
+
+def test_a_duration_that_nothing_tells_is_unknown(place):
+    cases = place[1]
+    unknown = "in an unknown time (their models have never finished here)"
+    assert plan(place).what_runs() == f"4 cases would run, {unknown}"
+    finish(place, cases[:1], seconds=7.0)
+    made = plan(place, rotation=1)
+    assert made.what_runs() == f"4 cases would run, 1 in about 7 s, 3 {unknown}"
+    assert {one.case for one in made.planned if one.guessed} == set(cases[1:])
+    made = plan(place, rotation=1, budget_s=1.0)
+    assert "(3 of these times are guesses)" in next(made.not_run())
+    place[2].path.write_text(place[2].path.read_text().replace('"smoke"', '"standard"'))
+    assert plan(place).what_runs() == f"4 cases would run, {unknown}"
 
 
 def test_canaries_and_turns_are_unchanged_cases(place):
@@ -253,6 +297,18 @@ def test_a_night_takes_records_of_its_own_code_alone(place):
     assert "code or options have changed" in said[0]
 
 
+def test_a_night_takes_no_record_of_a_session_of_another_size(place):
+    finder, cases, store = place
+    night = nightly(place, [])._night("all")
+    job = finder.job(cases[0])
+    store.append(job.record(environment=environment("cpu"), started=now()))
+    smaller = Finder(replace(finder.settings, image_size=48), finder.datasets).job(cases[0])
+    assert (smaller.key.id, smaller.code.hash) == (job.key.id, job.code.hash)
+    store.append(smaller.record(environment=environment("cpu"), started=now()))
+    (taken,) = nightly(place, [])._records(night).values()
+    assert taken.key == job.key
+
+
 def test_a_dataset_that_vanished_since_planning_costs_its_own_cases(monkeypatch, place):
     _, cases, store = place
     said = []
@@ -274,19 +330,22 @@ def test_a_dataset_that_vanished_since_planning_costs_its_own_cases(monkeypatch,
     monkeypatch.setattr(night_module, "runner_of", lambda _: Runner())
     one._run_cases(night)
     assert {record.case for record in store.records()} == set(cases[1:])
+    monkeypatch.setattr(Finder, "job", raising(DatasetError))  # all data are gone after they ran
+    assert {record.case for record in one._records(night).values()} == set(cases[1:])
     assert [line for line in said if line.endswith(f"{cases[0].id}  cannot run: it is gone")]
     assert f"`{cases[0].id}`: it is gone" in list(night.plan.not_run())
 
 
-@pytest.mark.parametrize("part", ["begin", "plan", "planned", "found"])
+@pytest.mark.parametrize("part", ["begin", "plan", "planned", "finding"])
 def test_a_journal_of_another_version_is_not_resumed(place, part):
     night = nightly(place, [])._night("all")
-    night.find([Finding(place[1][0].configuration, "score.image_auroc", "ok", 0.9, 0.9, 0.0)])
-    begun, found = map(json.loads, night.path.read_text().splitlines())
-    places = {"begin": begun["begin"], "plan": begun["begin"]["plan"], "found": found["found"]}
-    places["planned"] = places["plan"]["planned"][0]
+    name = place[1][0].configuration
+    night.find(name, [Finding(name, "score.image_auroc", "ok", 0.9, 0.9, 0.0)])
+    begun, judged = map(json.loads, night.path.read_text().splitlines())
+    places = {"begin": begun["begin"], "plan": begun["begin"]["plan"]}
+    places |= {"planned": places["plan"]["planned"][0], "finding": judged["findings"][0]}
     places[part]["mood"] = "new"
-    night.path.write_text("".join(f"{json.dumps(line)}\n" for line in (begun, found)))
+    night.path.write_text("".join(f"{json.dumps(line)}\n" for line in (begun, judged)))
     assert Journals(night.path.parent).unfinished() is None
     assert nightly(place, [])._night("all").name != night.name
 

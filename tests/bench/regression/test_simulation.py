@@ -11,7 +11,7 @@ from bench.__main__ import main
 from bench.regression.bisection import MAX_RUNS
 from bench.regression.measures import DATASET_MEAN, QUALITY, SPEED
 from bench.regression.simulation.datasets import CATEGORIES, Datasets
-from bench.regression.simulation.nights import Detection, Tally, detections, quiet_nights
+from bench.regression.simulation.nights import Detection, NightTally, detections, quiet_nights
 from bench.regression.simulation.noise import FAMILIES, Cases, Noise
 from bench.regression.simulation.searches import COMMITS, net_drifts, search_commits
 from bench.regression.simulation.validate import (
@@ -133,7 +133,7 @@ def test_nights_that_can_show_the_bound():
 )
 def test_more_power_than_promised_breaks_the_promise_unless_seeds_pair(power, pairing, said):
     found = Detection(1000, round(1000 * power), 1000)
-    quiet = Tally(MIN_NIGHTS, alarmed=[False] * MIN_NIGHTS)
+    quiet = NightTally(MIN_NIGHTS, alarmed=[False] * MIN_NIGHTS)
     result = FamilyResult(Noise("x", "", pairing=pairing), QUALITY, quiet, Detection(), found)
     wanted = [f"x, quality: power {said}"] if said else []
     assert Validation(10, MIN_NIGHTS, 0, [result], {}, {}).broken == wanted
