@@ -72,7 +72,8 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, d
 
     A recipe without an optimizer has no epochs, batches or learning rate to change: only
     ``options`` apply to it. ``options`` are merged into the recipe's own. A number of epochs
-    replaces a budget in images.
+    replaces a budget in images; with fewer than the recipe's own, its warm-up is at most a tenth of
+    them unless it is changed, too.
 
     Args:
         recipe: The recipe.
@@ -87,6 +88,9 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, d
         changes = {**changes, "options": {**recipe.options, **changes["options"]}}
     if "epochs" in changes and "images" not in changes and recipe.images is not None:
         changes = {**changes, "images": None}
+    if "epochs" in changes and "warmup_epochs" not in changes:
+        warmup = _warmup(recipe.warmup_epochs, recipe.epochs, changes["epochs"])
+        changes = {**changes, "warmup_epochs": warmup}
     own = {field.name for field in fields(recipe)}
     if unknown := sorted(changes.keys() - own):
         raise ValueError(
@@ -97,6 +101,35 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, d
     if not differing:
         return recipe, {}
     return replace(recipe, **changes), differing
+
+
+def with_fewer_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """Return a recipe with at most this number of epochs, of which at most a tenth is warm-up.
+
+    A training that is shorter than its recipe's would otherwise end during its warm-up. A recipe
+    that has no more epochs stays as it is.
+    """
+    if epochs >= recipe.epochs:
+        return recipe
+    warmup = _warmup(recipe.warmup_epochs, recipe.epochs, epochs)
+    return replace(recipe, epochs=epochs, warmup_epochs=warmup)
+
+
+def has_derived_warmup(recipe: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Return whether a recipe's warm-up is what its number of epochs makes of it.
+
+    Args:
+        recipe: The recipe's fields, as recorded.
+        before: Its own values of the fields that the user changed.
+    """
+    own = {"warmup_epochs": 0.0, "epochs": 0, **recipe, **before}
+    derived = _warmup(own["warmup_epochs"], own["epochs"], recipe.get("epochs", 0))
+    return bool(recipe.get("warmup_epochs", 0.0) == derived)
+
+
+def _warmup(own: float, own_epochs: int, epochs: int) -> float:
+    """Return the warm-up of a number of epochs, of a recipe with its own of both."""
+    return min(own, epochs / 10) if epochs < own_epochs else own
 
 
 def _checked(given: str, name: str, value: Any) -> Any:

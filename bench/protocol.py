@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bench.changes import change_recipe
+from bench.changes import change_recipe, with_fewer_epochs
 from bench.recorded_protocol import describe_shape, protocol_hash
 from datasets_lib.images.geometry import Fit, Geometry
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
@@ -234,15 +234,9 @@ def resolve(
     Raises:
         ValueError: The recipe has no such field.
     """
-    recipe = entry.recipes[recipe_name]
-    if profile.name == "paper":
-        recipe = _in_paper(entry, recipe, multi_class)
-    if profile.name == "standard":
-        recipe = replace(recipe, epochs=min(recipe.epochs, entry.standard_epochs))
-    if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
-        recipe = replace(recipe, lr=recipe.pretrained_lr)
-    budget = profile.budget(entry.task)
+    recipe = _under_profile(entry, entry.recipes[recipe_name], profile, pretrained, multi_class)
     recipe, changed = change_recipe(recipe, changes or {})
+    budget = profile.budget(entry.task)
     in_passes = (shots is not None and recipe.images is None) or "epochs" in (changes or {})
     is_trained = recipe.optimizer != "none"
     asked_images = images_seen if is_trained else None
@@ -271,6 +265,19 @@ def resolve(
         seed_base=None if seed_base == entry.seed_base else seed_base,
         resumed_from=resumed_from,
     )
+
+
+def _under_profile(
+    entry: ModelEntry, recipe: Recipe, profile: Profile, pretrained: bool, multi_class: bool
+) -> Recipe:
+    """Return a recipe as a profile trains it, with or without pretrained weights."""
+    if profile.name == "paper":
+        recipe = _in_paper(entry, recipe, multi_class)
+    if profile.name == "standard":
+        recipe = with_fewer_epochs(recipe, entry.standard_epochs)
+    if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
+        recipe = replace(recipe, lr=recipe.pretrained_lr)
+    return recipe
 
 
 def _in_paper(entry: ModelEntry, recipe: Recipe, multi_class: bool) -> Recipe:

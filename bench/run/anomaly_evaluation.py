@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.metrics.defect_size import auroc_by_area
 from bench.metrics.delong import auroc_interval
-from bench.metrics.evaluation import anomaly_metrics
+from bench.metrics.evaluation import MetricValues, anomaly_metrics
 from bench.metrics.outcomes import pack_scores
 from bench.metrics.pixels import Method, SaturatedRegions
 from bench.metrics.ranking import auroc
@@ -60,38 +60,54 @@ def evaluate_heads(
             method,
             saturated,
         )
-        kinds = _auroc_by_kind(prediction.scores, test.defects)
-        interval = auroc_interval(prediction.scores, test.labels)
-        reasons = values.reasons | _threshold_reasons(values.thresholds)
-        reasons |= {f"kind.{k}": "no normal test image" for k, v in kinds.items() if math.isnan(v)}
-        about = dict(values.notes) | _threshold_notes(held_out)
-        unusual = list(notes)
-        if math.isnan(interval.low):
-            reasons["interval.image_auroc"] = interval.reason
-        else:
-            unusual.append(interval.reason)
-        about |= _joined("image_auroc", unusual)
-        if regions is not None:
-            about |= _joined("aupro_30", [about.get("aupro_30", ""), _vanished(test, regions)])
-        evaluation.metrics[head] = values.metrics
-        evaluation.outcomes[head] = {
-            "image_auroc": pack_scores(prediction.scores.cpu().numpy(), test.labels.cpu().numpy())
-        }
-        evaluation.kinds[head] = kinds
-        if regions is not None:
-            sizes, areas = auroc_by_area(prediction.scores, test.labels, regions)
-            evaluation.sizes[head] = sizes
-            evaluation.fingerprints["defect_areas"] = areas
-            why = "no normal test image, or no defect of that size"
-            reasons |= {f"size.{k}": why for k, v in sizes.items() if math.isnan(v)}
-        evaluation.thresholds[head] = {rule.name: rule.value for rule in values.thresholds}
-        evaluation.intervals[head] = {"image_auroc": [interval.low, interval.high]}
-        evaluation.reasons.update({f"{head}.{name}": why for name, why in reasons.items()})
-        evaluation.notes.update({f"{head}.{name}": note for name, note in about.items()})
+        own = _head_evaluation(head, test, prediction.scores, values, held_out, regions, notes)
+        evaluation = evaluation.merged(own)
         saw_test_labels |= {rule.name for rule in values.thresholds if rule.sees_test_labels}
     evaluation.fingerprints["thresholds_that_saw_test_labels"] = sorted(saw_test_labels)
     if calibration:
         evaluation.fingerprints["calibrated_by"] = CALIBRATION_RULE
+    return evaluation
+
+
+def _head_evaluation(
+    head: str,
+    test: ImageSet,
+    scores: Tensor,
+    values: MetricValues,
+    held_out: HeadPredictions | None,
+    regions: Regions | None,
+    notes: Sequence[str],
+) -> Evaluation:
+    """Return one head's metrics, by kind and size too, with intervals, reasons and notes."""
+    kinds = _auroc_by_kind(scores, test.defects)
+    interval = auroc_interval(scores, test.labels)
+    evaluation = Evaluation(
+        metrics={head: values.metrics},
+        intervals={head: {"image_auroc": [interval.low, interval.high]}},
+        outcomes={
+            head: {"image_auroc": pack_scores(scores.cpu().numpy(), test.labels.cpu().numpy())}
+        },
+        kinds={head: kinds},
+        thresholds={head: {rule.name: rule.value for rule in values.thresholds}},
+    )
+    reasons = values.reasons | _threshold_reasons(values.thresholds)
+    reasons |= {f"kind.{k}": "no normal test image" for k, v in kinds.items() if math.isnan(v)}
+    about = dict(values.notes) | _threshold_notes(held_out)
+    unusual = list(notes)
+    if math.isnan(interval.low):
+        reasons["interval.image_auroc"] = interval.reason
+    else:
+        unusual.append(interval.reason)
+    about |= _joined("image_auroc", unusual)
+    if regions is not None:
+        about |= _joined("aupro_30", [about.get("aupro_30", ""), _vanished(test, regions)])
+        sizes, areas = auroc_by_area(scores, test.labels, regions)
+        evaluation.sizes[head] = sizes
+        evaluation.fingerprints["defect_areas"] = areas
+        why = "no normal test image, or no defect of that size"
+        reasons |= {f"size.{k}": why for k, v in sizes.items() if math.isnan(v)}
+    evaluation.reasons.update({f"{head}.{name}": why for name, why in reasons.items()})
+    evaluation.notes.update({f"{head}.{name}": note for name, note in about.items()})
     return evaluation
 
 

@@ -36,8 +36,8 @@ from bench.run.out_of_memory import is_out_of_memory
 from bench.run.phases import Phases
 from bench.run.predict import NonFiniteScoresError
 from bench.run.saved_model import save_model
-from bench.run.task import Model, Task
-from bench.run.training.loop import NonFiniteLossError
+from bench.run.task import Evaluation, Model, Task
+from bench.run.training.loop import NonFiniteLossError, TrainingResult
 from bench.run.training.resume import ResumeError
 from datasets_lib.images.decode import decoded_files, set_pixel_limit
 from datasets_lib.layouts.category import DatasetError
@@ -128,29 +128,15 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         predictions = task.predict(model)
     with phases("metrics"):
         evaluation = task.evaluate(predictions, trained)
-    progress_made: dict[str, Any] = {
-        "images_seen": trained.images_seen,
-        "resumed_at": trained.resumed_at,
-    }
-    progress_made |= {"stopped": trained.stopped} if trained.stopped else {}
-    record = job.record(
-        **vars(evaluation)
-        | {"fingerprints": {**task.fingerprints, **progress_made, **evaluation.fingerprints}},
-        curve=trained.curve(),
-        epochs=trained.epochs,
-    )
+    record = _record(job, task, trained, evaluation)
     try:
         with phases("artifacts"):
             artifacts = _write_files(job, task, model, predictions, record)
     except OSError as error:  # the results of the case are worth keeping
         outcome, message = explain(error)
         return replace(record, status="failed", outcome=outcome, error={"message": message})
-    measured = _fit(task.fit_parts(trained))
-    if job.settings.measurements:
-        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
-        with phases("measure"):  # last: its training steps change the model
-            target, limit = task.profile_target(model), job.settings.measure_seconds
-            measured |= measure(target, job.protocol, trained, device, limit, task.progress)
+    # Last: its training steps change the model.
+    measured = _measured(job, task, model, trained, phases, device)
     if not job.settings.keep_state:
         job.checkpoint.unlink(missing_ok=True)
     return replace(
@@ -162,6 +148,39 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         reasons=record.reasons | measured.reasons,
         notes=record.notes | measured.notes,
     )
+
+
+def _record(job: Job, task: Task, trained: TrainingResult, evaluation: Evaluation) -> Record:
+    """Return the record of an evaluated model, before its files are written."""
+    progress_made: dict[str, Any] = {
+        "images_seen": trained.images_seen,
+        "resumed_at": trained.resumed_at,
+    }
+    progress_made |= {"stopped": trained.stopped} if trained.stopped else {}
+    return job.record(
+        **vars(evaluation)
+        | {"fingerprints": {**task.fingerprints, **progress_made, **evaluation.fingerprints}},
+        curve=trained.curve(),
+        epochs=trained.epochs,
+    )
+
+
+def _measured(
+    job: Job,
+    task: Task,
+    model: Model,
+    trained: TrainingResult,
+    phases: Phases,
+    device: torch.device,
+) -> Measured:
+    """Return the time to fit and, where they are wanted, speed, memory and size."""
+    measured = _fit(task.fit_parts(trained))
+    if job.settings.measurements:
+        measured.values["numbers_kept"] = numbers_kept(model.checkpoint())
+        with phases("measure"):
+            target, limit = task.profile_target(model), job.settings.measure_seconds
+            measured |= measure(target, job.protocol, trained, device, limit, task.progress)
+    return measured
 
 
 def _fit(parts: dict[str, float]) -> Measured:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.case import ALL, Case
 from bench.protocol import PROFILES, Protocol, resolve, shape_problem
@@ -14,6 +14,13 @@ from bench.provenance.case_code import case_code
 from bench.provenance.commit import current_commit
 from bench.record import Key
 from bench.remedy import dataset_remedy
+from bench.run.copies import (
+    copied_names,
+    copied_samples,
+    copies_remark,
+    equal_images,
+    labeled_copies_remark,
+)
 from bench.run.job import (
     CaseSkipped,
     Inputs,
@@ -24,9 +31,9 @@ from bench.run.job import (
     seed_of,
 )
 from bench.run.recent import Recent
-from bench.run.samples import case_samples, label_problem
+from bench.run.samples import Samples, case_samples, label_problem
 from bench.settings import Settings
-from datasets_lib.batches.labeled import data_hash
+from datasets_lib.batches.labeled import contents
 from datasets_lib.batches.textures import texture_samples
 from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
@@ -39,11 +46,18 @@ from datasets_lib.layouts.category import Category, DatasetError, Sample, check_
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
-from models.catalog import MODELS, WEIGHTS
+from models.catalog import MODELS, WEIGHTS, ModelEntry
 from models.components.weights import ResolvedWeights, WeightsMissingError, file_sha256
 from models.components.weights import resolve as resolve_weights
 
 Generator = Callable[[str, Path], Path]
+
+
+class _ReadImages(NamedTuple):
+    """What images hold: their hash, and the names of those that are equal, in groups."""
+
+    hash: str
+    equal: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ class Finder:
     _listed: dict[tuple[str, str | None], Category] = field(default_factory=dict)
     _in_few_files: dict[str, LabeledInputs] = field(default_factory=dict)
     _labeled_sets: Recent[str, LabeledInputs] = field(default_factory=Recent)
-    _data_hashes: Recent[tuple[Sample, ...], str] = field(default_factory=Recent)
+    _contents: Recent[Samples, _ReadImages] = field(default_factory=Recent)
     _texture_hashes: Recent[str, str] = field(default_factory=Recent)
 
     def protocol(self, case: Case) -> Protocol:
@@ -166,28 +180,52 @@ class Finder:
             problem = label_problem(case, names, self._category, protocol, whole)
         if problem:
             raise CaseSkipped(problem)
-        data_hash = self._as_read(self._data_hash(whole.read))
-        if entry.supervised:
-            data_hash = hashlib.sha256(f"{data_hash} labeled".encode()).hexdigest()
-        images_hash = data_hash
-        textures = next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
-        if entry.auxiliary:
-            beside = f"{textures.name} {self._texture_hash(textures)}" if textures else None
-            data_hash = hashlib.sha256(f"{data_hash} beside {beside}".encode()).hexdigest()
+        hashes = self._hashes(entry, whole.read)
+        equal = self._contents_of(whole.read).equal
+        copied = copied_samples(equal, (*whole.fit, *whole.calibration), whole.test)
+        copies = copies_remark(case.data, copied, whole.test)
         return Inputs(
             fit=whole.fit,
             calibration=whole.calibration,
             test=whole.test,
             has_masks=whole.has_masks,
-            data_hash=data_hash,
-            images_hash=images_hash,
+            data_hash=hashes["data_sha256"],
+            images_hash=hashes["images_sha256"],
             weights=weights,
             held_out=whole.held_out,
             supervised=entry.supervised,
-            textures=textures,
+            textures=self._textures(entry),
             categories=names,
-            remark=self._remark(case.dataset, whole.files),
+            remark="; ".join(filter(None, (self._remark(case.dataset, whole.files), copies))),
+            copied=len(copied),
+            first_hashes=self._first_hashes(case, names, protocol),
         )
+
+    def _first_hashes(
+        self, case: Case, categories: tuple[str, ...], protocol: Protocol
+    ) -> dict[str, str]:
+        """Return the hashes of the first replicate, where this one has other training images."""
+        if not case.shots or case.replicate == 0:
+            return {}
+        with grouped_by(self.settings.split_by):
+            first = case_samples(replace(case, replicate=0), categories, self._category, protocol)
+        return self._hashes(MODELS[case.model], first.read)
+
+    def _hashes(self, entry: ModelEntry, read: Samples) -> dict[str, str]:
+        """Return the hash of what a model reads, and that without the set of textures."""
+        images = self._as_read(self._contents_of(read).hash)
+        if entry.supervised:
+            images = hashlib.sha256(f"{images} labeled".encode()).hexdigest()
+        data = images
+        if entry.auxiliary:
+            textures = self._textures(entry)
+            beside = f"{textures.name} {self._texture_hash(textures)}" if textures else None
+            data = hashlib.sha256(f"{images} beside {beside}".encode()).hexdigest()
+        return {"data_sha256": data, "images_sha256": images}
+
+    def _textures(self, entry: ModelEntry) -> FoundDataset | None:
+        """Return the set of textures that a model trains with; None if it takes or finds none."""
+        return next((self.datasets[n] for n in entry.auxiliary if n in self.datasets), None)
 
     def _is_multi_class(self, case: Case) -> bool:
         """Return whether a case is one model for all categories.
@@ -250,7 +288,10 @@ class Finder:
         """Return what all cases of a classification set read, without weights."""
         root, reader = self._labeled_source(case)
         dataset: Classification = _read(reader, case.dataset, root)
-        both = "".join(data_hash(part, self._content) for part in (dataset.train, dataset.test))
+        parts = [contents(part, self._content) for part in (dataset.train, dataset.test)]
+        both = "".join(part.hash for part in parts)
+        copied = copied_names(parts[0].images, dataset.test.names, parts[1].images)
+        copies = labeled_copies_remark(case.data, copied, len(dataset.test))
         train = dataset.train
         files = [s.image for s in train.samples] if isinstance(train, FileSplit) else []
         inputs = LabeledInputs(
@@ -259,7 +300,8 @@ class Finder:
             images={"fit": len(dataset.train), "test": len(dataset.test)},
             data_hash=self._as_read(hashlib.sha256(both.encode()).hexdigest()),
             weights=None,
-            remark=self._remark(case.dataset, files),
+            remark="; ".join(filter(None, (self._remark(case.dataset, files), copies))),
+            copied=len(copied),
         )
         if not isinstance(train, FileSplit):  # all pixels are hashed, and nobody edits such files
             self._in_few_files[case.dataset] = inputs
@@ -307,9 +349,16 @@ class Finder:
     def _content(self) -> ContentHashes:
         return ContentHashes(self.settings.cache_dir / "hashes")
 
-    def _data_hash(self, samples: tuple[Sample, ...]) -> str:
-        """Return the hash of images that many cases may share."""
-        return self._data_hashes.get(samples, lambda: self._content.data_hash(samples))
+    def _contents_of(self, samples: Samples) -> _ReadImages:
+        """Return what images hold that many cases may share."""
+
+        def compute() -> _ReadImages:
+            found = self._content.contents(samples)
+            return _ReadImages(
+                found.hash, equal_images((sample.name for sample in samples), found.images)
+            )
+
+        return self._contents.get(samples, compute)
 
     def _texture_hash(self, textures: FoundDataset) -> str:
         """Return the hash of the images of a texture set that training draws from."""

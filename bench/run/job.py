@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,9 @@ class Inputs:
         categories: Categories that one model is trained on, whose names begin those of the samples;
             empty for a case of one category.
         remark: What is unusual about the images; empty if nothing is.
+        copied: Number of test images that equal one of the others, byte for byte.
+        first_hashes: ``data_sha256`` and ``images_sha256`` of the first replicate, for another one
+            of a few-shot case, whose training images differ; empty for other cases.
     """
 
     fit: tuple[Sample, ...]
@@ -83,6 +86,8 @@ class Inputs:
     textures: FoundDataset | None = None
     categories: tuple[str, ...] = ()
     remark: str = ""
+    copied: int = 0
+    first_hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> dict[str, int]:
@@ -106,6 +111,7 @@ class LabeledInputs:
         data_hash: Hash over names, contents and labels of all images.
         weights: The network's weights, or None for a case from scratch.
         remark: What is unusual about the images; empty if nothing is.
+        copied: Number of test images that equal a training image, byte for byte.
     """
 
     root: Path
@@ -114,6 +120,7 @@ class LabeledInputs:
     data_hash: str
     weights: ResolvedWeights | None
     remark: str = ""
+    copied: int = 0
 
     @property
     def images_hash(self) -> str:
@@ -186,6 +193,8 @@ class Job:
             "data_sha256": self.inputs.data_hash,
             "images_sha256": self.inputs.images_hash,
             "images": self.inputs.images,
+            **({"copied_test_images": self.inputs.copied} if self.inputs.copied else {}),
+            **self._first_hashes,
             **({"bits": self.settings.bits} if self.settings.bits != 16 else {}),
             **({"split_by": self.settings.split_by} if self.settings.split_by else {}),
             **fields.pop("fingerprints", {}),
@@ -202,6 +211,13 @@ class Job:
             asked=self.settings.asked,
             **{"status": "ok", "outcome": "ok", "finished": now(), **fields},
         )
+
+    @property
+    def _first_hashes(self) -> dict[str, str]:
+        """Return the hashes that tell which replicates of a few-shot case belong together."""
+        if isinstance(self.inputs, LabeledInputs):
+            return {}
+        return {f"first_{name}": value for name, value in self.inputs.first_hashes.items()}
 
     def failed_record(self, outcome: Outcome, message: str, **fields: Any) -> Record:
         """Return a record of a run that did not finish."""

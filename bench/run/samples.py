@@ -56,6 +56,8 @@ class Splits:
 def split_samples(case: Case, category: Category, protocol: Protocol, share: int = 1) -> Splits:
     """Return the samples of a category that a case uses.
 
+    Each replicate of a few-shot case has training images of its own, the same for every model.
+
     Args:
         case: The case.
         category: All samples of its category.
@@ -70,8 +72,10 @@ def split_samples(case: Case, category: Category, protocol: Protocol, share: int
             f"{case.id} trains on {case.shots} images of {case.data}: found "
             f"{len(category.train)}. Give a smaller number with --shots."
         )
-    train_limit = case.shots or _share(protocol.train_limit, share)
-    train = _at_most(train_limit, category.train)
+    if case.shots:
+        train = limit(category.train, case.shots, case.replicate)
+    else:
+        train = _at_most(_share(protocol.train_limit, share), category.train)
     test = _at_most(_share(protocol.test_limit, share), category.test)
     fit, calibration = _calibrated(category, train) if protocol.calibration else (train, ())
     read = (*train, *category.validation, *test)

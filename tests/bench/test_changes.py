@@ -27,6 +27,39 @@ def test_epochs_take_the_place_of_a_budget_in_images():
     assert plan.changed["images"] == 70_000
 
 
+@pytest.mark.parametrize(
+    ("model", "recipe", "profile", "own"),
+    [
+        ("rd_convnext_cnblock", "baseline", "standard", 5),
+        ("resnet50", "modern", "standard", 5),
+        ("cflow_resnet18", "baseline", "paper", 16),
+    ],
+)
+def test_with_fewer_epochs_at_most_a_tenth_of_them_is_warm_up(model, recipe, profile, own):
+    def plan(**changes):
+        return resolve(MODELS[model], recipe, PROFILES[profile], changes=changes)
+
+    short = plan(epochs=4)
+    assert (short.recipe.warmup_epochs, short.changed["warmup_epochs"]) == (0.4, own)
+    assert plan(epochs=500).recipe.warmup_epochs == plan().recipe.warmup_epochs == own
+    asked = plan(epochs=4, warmup_epochs=3.0)
+    assert asked.recipe.warmup_epochs == 3
+    assert plan(epochs=4, warmup_epochs=0.4).hash == short.hash
+
+
+def test_warm_ups_of_unchanged_recipes_are_their_own():
+    for entry in MODELS.values():
+        for name, recipe in entry.recipes.items():
+            for profile in ("smoke", "standard", "original"):
+                plan = resolve(entry, name, PROFILES[profile])
+                assert plan.recipe.warmup_epochs == recipe.warmup_epochs
+
+
+def test_the_standard_profile_shortens_a_warm_up_with_its_recipe():
+    entry = replace(MODELS["rd_convnext_cnblock"], standard_epochs=5)
+    assert resolve(entry, "baseline", STANDARD).recipe.warmup_epochs == 0.5
+
+
 def test_one_pass_models_have_options_alone_to_change():
     recipe = MODELS["patchcore"].recipes["anomalib"]
     changed, before = change_recipe(recipe, {"epochs": 9, "options": {"neighbors": 5}})

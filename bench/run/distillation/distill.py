@@ -54,7 +54,7 @@ class DistillationError(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DistillationPlan:
     """What to distill; a killed distillation is resumed only under the same plan.
 
     Attributes:
@@ -107,7 +107,7 @@ class Distilled:
 
 
 def distill(
-    plan: Plan,
+    plan: DistillationPlan,
     images: Tensor,
     targets: PatchTargets,
     device: torch.device,
@@ -234,7 +234,7 @@ class _Student(nn.Module):
             of the training.
     """
 
-    def __init__(self, plan: Plan, device: torch.device, checkpoint: Path) -> None:
+    def __init__(self, plan: DistillationPlan, device: torch.device, checkpoint: Path) -> None:
         super().__init__()
         self.plan, self.device, self._checkpoint = plan, device, checkpoint
         torch.manual_seed(SEED)

@@ -133,8 +133,9 @@ class _Training(nn.Module):
 
         Args:
             images: ``(B, 3, S, S)`` in [0, 1].
-            begin: Whether codes are drawn from these images' features first. Drawn from a normal
-                distribution, all but a few are too far from features to ever be used.
+            begin: Whether codes are drawn from these images' features first, without repeats where
+                there are enough. Drawn from a normal distribution, all but a few are too far from
+                features to ever be used.
         """
         encoded = self.network.encoder_hi(images)
         features_lo = self.network.features_lo(encoded)
@@ -176,12 +177,21 @@ class _Training(nn.Module):
     def _quantized(self, level: int, features: Tensor, begin: bool) -> Tensor:
         book = self._books[level]
         if begin:
-            rows = features.detach().movedim(1, -1).flatten(0, -2)
-            drawn = torch.randint(len(rows), (len(book.vectors),), device=rows.device)
-            book.vectors.data.copy_(rows[drawn])
+            self._begin(level, features.detach().movedim(1, -1).flatten(0, -2))
         quantized, index = book.quantize(features)
         follow(book, features, index, self.sizes[level], self.sums[level])
         return quantized
+
+    def _begin(self, level: int, rows: Tensor) -> None:
+        """Draw codes from features ``(N, D)``, and count each as one that it has replaced."""
+        codes = self._books[level].vectors.data
+        if len(rows) >= len(codes):
+            drawn = torch.randperm(len(rows), device=rows.device)[: len(codes)]
+        else:
+            drawn = torch.randint(len(rows), (len(codes),), device=rows.device)
+        codes.copy_(rows[drawn])
+        self.sizes[level] = 1 - DECAY
+        self.sums[level] = (1 - DECAY) * codes
 
 
 @torch.no_grad()
@@ -200,7 +210,8 @@ def follow(book: Codebook, features: Tensor, index: Tensor, sizes: Tensor, sums:
     total = torch.zeros_like(sums).index_add_(0, index, rows)
     sizes.lerp_(count, 1 - DECAY)
     sums.lerp_(total, 1 - DECAY)
-    # Laplace smoothing: a code without features keeps a nonzero size, and thus its position.
+    # Laplace smoothing keeps sizes from zero. A code without features keeps its place within 2 %
+    # for 300 steps; after 690, it is halfway to zero.
     whole = sizes.sum()
     smoothed = (sizes + _SMOOTHING) / (whole + len(sizes) * _SMOOTHING) * whole
     book.vectors.copy_(sums / smoothed[:, None])

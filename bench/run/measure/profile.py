@@ -299,9 +299,9 @@ class _OptimizerStep:
         self.reset()
 
     def __call__(self) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
         with autocast(self._device, self._protocol):
             loss = self._loss_of(self._model, self._batch)
-        self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
 

@@ -18,7 +18,8 @@ def stops_early(
         batch: Images per step.
         count: Images per pass.
         recipe: ``target_loss``, ``patience`` and ``min_delta``.
-        first: Step with which the last phase begins; passes that began before do not count.
+        first: Step with which the last phase, or the continuation of a finished training, begins;
+            passes that began before do not count.
     """
     if recipe.target_loss is None and recipe.patience is None:
         return ""

@@ -76,6 +76,8 @@ class TrainingResult:
         epochs: ``[images seen, metric]`` after every pass, where passes are evaluated.
         evaluate_seconds: Duration of these evaluations.
         stopped: Why training ended before its budget; empty if it did not.
+        counted_from: Step from which losses count for early stopping; where a finished training is
+            continued, its last.
     """
 
     steps: int = 0
@@ -89,6 +91,7 @@ class TrainingResult:
     epochs: list[list[float]] = field(default_factory=list)
     evaluate_seconds: float = 0.0
     stopped: str = ""
+    counted_from: int = 0
 
     def curve(self) -> list[list[float]]:
         """Return at most 200 points ``[images seen, mean loss since the last point]``."""
@@ -185,8 +188,7 @@ def fit(
             result.steps, result.images_seen = step + 1, (step + 1) * batch
             pass_ends = _ends_pass(step, steps, batch, objective.count)
             if len(pending) == check_every or pass_ends:
-                result.losses += _finite_losses(pending, step + 1, protocol.recipe)
-                pending.clear()
+                trainer.read_losses(pending, result)
                 report("train", {"step": step + 1, "steps": steps, "loss": result.losses[-1]})
             if pass_ends and not compile_considered:
                 result.step_seconds += clock.seconds()
@@ -194,13 +196,10 @@ def fit(
                 objective.maybe_compile(_typical(result.step_seconds), steps - step - 1)
                 compile_considered = True
             if pass_ends and evaluate_fn is not None:
-                begin = time.perf_counter()
-                result.epochs.append([result.images_seen, evaluate_fn(trainer.evaluated_model)])
-                result.evaluate_seconds += time.perf_counter() - begin
+                trainer.evaluate(evaluate_fn, result)
             stop = interrupted()
             if stop and pending:
-                result.losses += _finite_losses(pending, step + 1, protocol.recipe)
-                pending.clear()
+                trainer.read_losses(pending, result)
             if stop or (not pending and time.monotonic() - saved_at > CHECKPOINT_SECONDS):
                 result.step_seconds += clock.seconds()
                 trainer.save(checkpoint, result)
@@ -262,12 +261,29 @@ class _Trainer:
             self.average.update(_module(self.model), step)
         return loss
 
+    def read_losses(self, pending: list[Tensor], result: TrainingResult) -> None:
+        """Move the losses of the last steps from the device to the result.
+
+        Raises:
+            NonFiniteLossError: One of them is NaN or infinite.
+        """
+        result.losses += _finite_losses(pending, result.steps, self.recipe)
+        pending.clear()
+
+    def evaluate(self, evaluate_fn: EvaluateFn, result: TrainingResult) -> None:
+        """Add a metric of the model as it is now, and the time that it took."""
+        begin = time.perf_counter()
+        result.epochs.append([result.images_seen, evaluate_fn(self.evaluated_model)])
+        result.evaluate_seconds += time.perf_counter() - begin
+
     def stops(self, result: TrainingResult, batch: int) -> bool:
         """Note why training stops early, see `stops_early`, and return whether it does.
 
-        Of a model with phases, only the losses of the last one count.
+        Of a model with phases, only the losses of the last one count; of a training that continues
+        another, only its own.
         """
-        first = math.ceil(getattr(_module(self.model), "last_phase", 0) * self.steps)
+        last_phase = math.ceil(getattr(_module(self.model), "last_phase", 0) * self.steps)
+        first = max(last_phase, result.counted_from)
         count = self.objective.count
         result.stopped = stops_early(result.losses, batch, count, self.recipe, first)
         return bool(result.stopped)
@@ -299,6 +315,7 @@ class _Trainer:
             "losses": result.losses,
             "step_seconds": result.step_seconds,
             "epochs": result.epochs,
+            "counted_from": result.counted_from,
             "average": self.average.module.state_dict() if self.average is not None else None,
         }
         try:
@@ -341,7 +358,8 @@ class _Trainer:
         """Begin training, from a file where there is one.
 
         A finished training's state is continued as if it had not ended, with this recipe's
-        learning rate and other options; from a saved model, the optimizer starts anew.
+        learning rate and other options, and early stopping counts anew; from a saved model, the
+        optimizer starts anew, too.
 
         Raises:
             ResumeError: It is neither, or does not fit this training.
@@ -369,6 +387,7 @@ class _Trainer:
         options = [{**group} for group in self.optimizer.param_groups]
         rates = self.schedule.base_lrs
         result = self._take_up(state)
+        result.counted_from = result.steps
         self.schedule.base_lrs = rates
         factor = learning_rate_factor(result.steps, self.steps, self.recipe)
         for group, own, rate in zip(self.optimizer.param_groups, options, rates, strict=True):
@@ -393,6 +412,7 @@ class _Trainer:
             step_seconds=list(state["step_seconds"]),
             resumed_at=int(state["steps"]),
             epochs=list(state["epochs"]),
+            counted_from=int(state.get("counted_from", 0)),
         )
 
 

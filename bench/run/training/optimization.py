@@ -68,7 +68,8 @@ def _groups(recipe: Recipe, groups: Groups) -> list[dict[str, Any]]:
 def warmup_steps(recipe: Recipe, steps: int) -> int:
     """Return the number of warm-up steps; at most a tenth of the steps if counted in steps.
 
-    A training that is shorter than the original's would otherwise end during its warm-up.
+    A training that is shorter than the original's would otherwise end during its warm-up. Epochs of
+    warm-up are a share of all epochs, and have been limited with them (`bench.changes`).
     """
     if recipe.warmup_steps:
         return min(recipe.warmup_steps, math.ceil(steps / 10))

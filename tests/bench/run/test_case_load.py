@@ -34,12 +34,22 @@ def run(tmp_path, write_category, monkeypatch):
     return run_with
 
 
+@pytest.fixture
+def two_threads():
+    """Compute with two threads, also where OMP_NUM_THREADS says one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(
-    ("others", "spare", "busy"),
-    [(0.0, 0, False), (0.5, 0, True), (0.5, 1, False), (1.5, 1, True)],
+    ("others", "cores", "busy"),
+    [(0.0, 2, False), (0.5, 2, True), (0.5, 3, False), (1.5, 3, True)],
 )
-def test_a_case_was_disturbed_if_its_threads_lacked_processors(run, others, spare, busy):
-    load = Load(others, stolen=0.0, cores=torch.get_num_threads() + spare)
+def test_a_case_was_disturbed_if_its_threads_lacked_processors(run, others, cores, busy):
+    load = Load(others, stolen=0.0, cores=cores)
     record = run(load)
     assert record.status == "ok"
     assert record.environment["busy"] is busy

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from case_names import case_named
 
+from bench.regression.series import series_of
 from bench.run import recent
 from bench.run.inputs import Finder
 from bench.run.job import RecipeError
 from bench.settings import Settings
+from datasets_lib.cache import content
 from datasets_lib.discover import FoundDataset, find_datasets
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
@@ -83,6 +85,62 @@ def test_data_that_are_edited_during_a_session_get_another_hash(
     assert finder.job(case_named(case)).key == before
     monkeypatch.setattr(recent, "_FRESH_SECONDS", -1.0)
     assert finder.job(case_named(case)).key.data != before.data
+
+
+@pytest.fixture
+def tiny(finder, tmp_path, images):
+    """Find cases on the category `tiny.tile`."""
+    return Finder(finder.settings, find_datasets([tmp_path / "data"]))
+
+
+@pytest.mark.parametrize(
+    ("copy", "said"),
+    [
+        ({}, ""),
+        ({"test/good/000.png": "test/good/001.png"}, ""),
+        ({"test/good/001.png": "train/good/000.png"}, "1 of 2 normal test images are copies"),
+        (
+            {"test/good/001.png": "train/good/000.png", "test/spot/000.png": "train/good/003.png"},
+            "1 of 2 normal and 1 of 2 defective test images are copies",
+        ),
+    ],
+)
+def test_copies_of_training_images_in_the_test_are_noted(tiny, images, copy, said):
+    category = images.parents[1]
+    for new, old in copy.items():
+        shutil.copyfile(category / old, category / new)
+    record = tiny.job(case_named("autoencoder-tiny.tile-default-scratch-s0")).record()
+    assert record.notes.get("data", "").startswith(f"tiny.tile: {said}" if said else "")
+    assert record.fingerprints.get("copied_test_images", 0) == (len(copy) if said else 0)
+
+
+def test_copies_are_found_by_hashes_that_exist_anyway(tiny, images, monkeypatch):
+    read = []
+    one_file = content._sha256
+    monkeypatch.setattr(content, "_sha256", lambda file: read.append(file) or one_file(file))
+    tiny.job(case_named("autoencoder-tiny.tile-default-scratch-s0"))
+    assert len(read) == len(set(read)) > 0
+
+
+def test_copies_in_the_test_split_of_classes_are_noted(finder, images):
+    own = FoundDataset("own", images, {}, read_classes, "classification")
+    finder = Finder(finder.settings, {"own": own})
+    record = finder.job(case_named("resnet18-own-default-scratch-s0")).record()
+    assert record.notes["data"].startswith("own: 4 of 4 test images are copies")
+    assert record.fingerprints["copied_test_images"] == 4
+
+
+def test_few_shot_replicates_share_the_hashes_of_the_first(tiny):
+    case = case_named("draem-tiny.tile-default-scratch-2shot-s0")
+    jobs = [tiny.job(replace(case, replicate=n)) for n in range(3)]
+    assert len({job.key.data for job in jobs}) == len({job.inputs.fit for job in jobs}) > 1
+    assert all(job.key.data == job.inputs.data_hash for job in jobs)
+    records = [job.record() for job in jobs]
+    assert {record.shared_data for record in records} == {jobs[0].key.data}
+    assert {record.shared_images for record in records} == {jobs[0].inputs.images_hash}
+    assert len({series_of(record).data for record in records}) == 1
+    whole = [tiny.job(replace(case, shots=None, replicate=n)).record() for n in range(2)]
+    assert whole[0].fingerprints == whole[1].fingerprints
 
 
 def test_the_images_of_a_texture_set_are_part_of_the_data(finder, tmp_path, images, monkeypatch):

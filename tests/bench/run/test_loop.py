@@ -9,12 +9,13 @@ import torch
 from tiny_training import TinyAutoencoder, protocol, run
 from torch import nn
 
+from bench.protocol import PROFILES, resolve
 from bench.run.features.store import FeatureStore, Split
 from bench.run.training import loop
 from bench.run.training.objective import AnomalyObjective
 from bench.run.training.optimization import learning_rate_factor, order
 from bench.run.training.precision import to_float
-from models.catalog import Recipe
+from models.catalog import MODELS, Recipe
 
 
 def test_the_loss_falls_and_the_budget_is_met(tmp_path):
@@ -104,6 +105,15 @@ def test_warm_up_in_steps_is_shortened_with_a_short_training():
     assert whole.index(1.0) == 100
     assert short.index(1.0) == 5
     assert min(whole[100:]) == pytest.approx(0.1, abs=1e-4)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 10])
+def test_warm_up_in_epochs_is_shortened_with_a_short_training(epochs):
+    entry = MODELS["rd_convnext_cnblock"]
+    plan = resolve(entry, "baseline", PROFILES["standard"], changes={"epochs": epochs})
+    steps = 40 * epochs
+    rates = [learning_rate_factor(step, steps, plan.recipe) for step in range(steps)]
+    assert rates.index(1.0) == 4 * epochs
 
 
 def test_the_schedule_of_milestones_wants_some():

@@ -9,6 +9,7 @@ import torch
 from tiny_training import protocol, run
 
 from bench.run.training import loop
+from bench.run.training.early_stop import stops_early
 from bench.run.training.optimization import build_optimizer, learning_rate_factor
 from bench.run.training.resume import ResumeError
 from models.components.base import AnomalyModel
@@ -156,6 +157,71 @@ def test_a_continued_training_that_is_killed_keeps_its_options(tmp_path, monkeyp
     assert trained.resumed_at == 11
     rates = [1e-4 * learning_rate_factor(step, 16, asked.recipe) for step in range(16)]
     assert [options["lr"] for options in stepped] == rates[8:12] + rates[11:]
+
+
+@pytest.fixture
+def stopped_early(tmp_path):
+    """Train at a large rate until patience ends it; return its result and its state's file."""
+    plan = protocol(images_seen=2000, lr=0.3, patience=3)
+    _, trained = run(tmp_path / "first", plan, keep_state=True)
+    assert trained.stopped
+    return trained, tmp_path / "first" / "run" / "training.pth"
+
+
+def test_patience_counts_from_where_a_training_continues(tmp_path, stopped_early):
+    first, state = stopped_early
+    plan = protocol(images_seen=4000, lr=0.003, patience=3)
+    _, trained = run(tmp_path / "more", plan, start=state, keep_state=True)
+    reasons = [
+        stops_early(trained.losses[:steps], 4, 10, plan.recipe, first=first.steps)
+        for steps in range(first.steps, trained.steps + 1)
+    ]
+    assert len(reasons) > 8  # more than three passes
+    assert not any(reasons[:-1])
+    assert trained.stopped == reasons[-1] != ""
+    _, third = run(tmp_path / "third", plan, start=tmp_path / "more" / "run" / "training.pth")
+    assert third.steps > third.resumed_at == trained.steps
+
+
+def test_an_earlier_trainings_loss_meets_no_target(tmp_path, stopped_early):
+    first, state = stopped_early
+    plan = protocol(images_seen=4000, lr=0.003, target_loss=1.0)
+    _, trained = run(tmp_path / "more", plan, start=state)
+    assert trained.steps - first.steps == 2  # one pass, of those that begin after the resumed step
+
+
+def test_a_continued_training_that_is_killed_stops_where_it_would_have(
+    tmp_path, monkeypatch, stopped_early
+):
+    first, state = stopped_early
+    plan = protocol(images_seen=4000, lr=0.003, patience=3)
+    _, whole = run(tmp_path / "whole", plan, start=state)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+
+    def kill(_phase, info):
+        if info["step"] == whole.steps - 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path / "killed", plan, report=kill, start=state)
+    _, resumed = run(tmp_path / "killed", plan, start=state)
+    assert resumed.resumed_at == whole.steps - 3 > first.steps
+    assert (resumed.losses, resumed.stopped) == (whole.losses, whole.stopped)
+
+
+def test_a_killed_trainings_patience_counts_from_its_beginning(tmp_path, monkeypatch):
+    plan = protocol(images_seen=2000, lr=0.3, patience=3)
+    _, whole = run(tmp_path / "whole", plan)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+
+    def kill(_phase, info):
+        if info["step"] == whole.steps - 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path / "killed", plan, report=kill)
+    _, resumed = run(tmp_path / "killed", plan)
+    assert (resumed.losses, resumed.stopped) == (whole.losses, whole.stopped)
 
 
 @pytest.mark.parametrize(

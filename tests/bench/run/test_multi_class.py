@@ -13,7 +13,9 @@ from bench import plots
 from bench.run.anomaly import AnomalyTask
 from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
+from bench.run.multi_class import mean_over
 from bench.run.predict import HeadPredictions
+from bench.run.task import Evaluation
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 
@@ -79,6 +81,17 @@ def test_the_mean_says_which_category_lacks_masks(find_task, crop):
         missing = {f"{head}.{name}" for name, value in values.items() if math.isnan(value)}
         missing |= {f"{head}.category.nut.{n}" for n, value in own.items() if math.isnan(value)}
         assert missing <= whole.reasons.keys()
+
+
+def test_a_mean_over_categories_needs_the_metric_in_each():
+    parts = {
+        "bolt": Evaluation({"score": {"image_auroc": 0.9, "pixel_auroc": 0.8}}),
+        "nut": Evaluation({"score": {"image_auroc": 0.7}}),
+    }
+    whole = mean_over(parts)
+    expected = {"image_auroc": 0.8, "pixel_auroc": math.nan}
+    assert whole.metrics["score"] == pytest.approx(expected, nan_ok=True)
+    assert whole.reasons == {"score.pixel_auroc": "not computed in nut"}
 
 
 def test_files_show_no_masks_of_a_category_without_any(find_task, monkeypatch):

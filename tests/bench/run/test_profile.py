@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.protocol import PROFILES, resolve
-from bench.run.measure.profile import ProfileTarget, measure, thinned
+from bench.run.measure.profile import ProfileTarget, _OptimizerStep, measure, thinned
 from bench.run.training.loop import TrainingResult
 from models.catalog import MODELS
 from models.components.base import AnomalyModel
@@ -81,3 +81,19 @@ def test_measuring_a_slow_model_ends_in_time_and_says_what_is_missing():
     assert all(wanted in reason for reason in found.reasons.values())
     assert found.values.keys() >= found.reasons.keys()
     assert model.weight.grad is None  # steps are taken on a copy
+
+
+def test_a_measured_step_keeps_no_gradient_during_its_forward_pass():
+    kept = []
+
+    def loss(model, images):
+        kept.append(model.weight.grad is not None)
+        return Slow.loss(model, images)
+
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    target = ProfileTarget(Slow(0.0), images, lambda _: None, loss)
+    plan = resolve(MODELS["stfpm_resnet18"], "baseline", PROFILES["standard"])
+    step = _OptimizerStep(target, loss, plan, images.float(), torch.device("cpu"))
+    for _ in range(3):
+        step()
+    assert kept == [False] * 3

@@ -1,5 +1,6 @@
 """Which samples a few-shot case, or a model for several categories, uses."""
 
+import hashlib
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,16 +23,32 @@ def protocol(model="padim_resnet18", profile="smoke", shots=None):
     return resolve(MODELS[model], "baseline", PROFILES[profile], shots=shots)
 
 
-def splits(shots):
-    case = replace(CASE, shots=shots)
+def splits(shots, replicate=0):
+    case = replace(CASE, shots=shots, replicate=replicate)
     return split_samples(case, CATEGORY, protocol(shots=shots))
 
 
-def test_shots_are_nested_and_all_train():
-    chosen = [{sample.name for sample in splits(shots).fit} for shots in (1, 2, 4, 8)]
+@pytest.mark.parametrize("replicate", [0, 1])
+def test_shots_are_nested_and_all_train(replicate):
+    chosen = [{sample.name for sample in splits(n, replicate).fit} for n in (1, 2, 4, 8)]
     assert [len(names) for names in chosen] == [1, 2, 4, 8]
     assert all(fewer < more for fewer, more in pairwise(chosen))
     assert splits(8).calibration == ()
+
+
+def test_each_replicate_has_shots_of_its_own():
+    chosen = [splits(4, replicate) for replicate in range(3)]
+    assert len({split.fit for split in chosen}) == 3
+    assert len({split.test for split in chosen}) == 1
+    # The first has those of records from before replicates chose.
+    by_name = sorted(TRAIN, key=lambda sample: hashlib.sha256(sample.name.encode()).hexdigest())
+    assert set(chosen[0].fit) == set(by_name[:4])
+
+
+def test_replicates_of_all_images_have_the_same():
+    whole = [splits(None, replicate) for replicate in range(2)]
+    assert whole[0] == whole[1]
+    assert splits(20, 0) == splits(20, 1)
 
 
 def test_more_shots_than_images_is_an_error():
