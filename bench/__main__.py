@@ -36,6 +36,7 @@ from bench.extensions import ExtensionError, load_extensions
 from bench.store import StoreError
 from bench.threads import spin_briefly
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.paths import absolute_path
 
 _DESCRIPTION = "Manage datasets, records, caches and bundles, and run nightly checks."
 
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     spin_briefly("cuda" if cuda_present() else "cpu")
     try:
-        load_extensions(file.expanduser().absolute() for file in options.plugin)
+        load_extensions(map(absolute_path, options.plugin))
         code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, closed the pipe

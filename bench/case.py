@@ -24,7 +24,8 @@ class Case:
         category: Category id, `ALL`, or None for a dataset without categories.
         augmentation: Augmentation id.
         pretrained: Whether the backbone starts from its published weights.
-        replicate: Index of the run; its seed is the model's ``seed_base`` plus this.
+        replicate: Index of the run; its seed is the model's ``seed_base`` plus this, and it chooses
+            the training images of a few-shot case.
         shots: Number of training images per category; None means all of them.
     """
 

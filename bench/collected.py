@@ -1,6 +1,7 @@
 """What a session of cases is made of: settings, datasets and cases, from its options."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -13,8 +14,10 @@ from bench.extensions import ExtensionError, load_extensions, silent_files
 from bench.near_names import near_names
 from bench.read_options import plugin_files, settings_of
 from bench.settings import Settings
+from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.paths import data_home
 
 _PYTEST_MARKERS = {
     *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "benchmark"),
@@ -107,7 +110,40 @@ def not_datasets(collected: Collected) -> list[str]:
 def keyword_guesses(keyword: str, collected: Collected) -> list[str]:
     """Return suggestions for the words of a ``-k`` expression that match no case."""
     unknown = selection.unknown_words(keyword, collected.cases)
-    return [_guess("no case matches", word, near) for word, near in unknown.items()]
+    absent = _absent_datasets(collected) if unknown else ()
+    return [
+        _absent_hint(word, absent)
+        or _guess("no case matches", word, near) + ("" if near else _folder_hint(collected))
+        for word, near in unknown.items()
+    ]
+
+
+def _absent_datasets(collected: Collected) -> set[str]:
+    """Return the datasets of the user that cases of earlier sessions ran on, and this one lacks."""
+    from bench.store import Store
+
+    ran = {record.case.dataset for record in Store(collected.settings.runs_dir).records()}
+    return ran - DATASETS.keys() - collected.datasets.keys()
+
+
+def _absent_hint(word: str, absent: Iterable[str]) -> str:
+    """Return what a word that matches no case lacks, if it names a dataset that ran before."""
+    parts = re.split(r"[-.]", word.lower())
+    return "; ".join(
+        f"no case matches '{word}'; {name} ran before: name the folder that holds it with "
+        "--data-dir"
+        for name in sorted(absent)
+        if name in parts
+    )
+
+
+def _folder_hint(collected: Collected) -> str:
+    """Return that folders of the user need an option, if none was given."""
+    settings = collected.settings
+    if set(settings.data_dirs) - {data_home(settings.cache_dir)}:
+        return ""
+    command = "python -m bench data where --data-dir DATA"
+    return f"; datasets of your own need --data-dir DATA ({command} lists them)"
 
 
 def _guess(text: str, word: str, near: Sequence[str], listing: str = "--collect-only -q") -> str:

@@ -84,8 +84,8 @@ def _add_grid(add: Add) -> None:
         type=shots,
         default=(),
         metavar="K,L",
-        help="add few-shot cases, trained on that many images, such as 1,2,4,8; -k shot selects "
-        "only these",
+        help="add few-shot cases, trained on that many images, such as 1,2,4,8; each replicate has "
+        "images of its own; -k shot selects only these",
     )
     add(
         "--multi-class",

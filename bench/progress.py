@@ -99,13 +99,19 @@ class Progress:
         if self._lines:
             self._write(f"{self._head()} {case_id}  {text}", live=False)
 
+    def add(self, about: str, text: str) -> None:
+        """Write one more line about the case that is over."""
+        if self._lines:
+            self._write(f"{self._head(self._done)} {about}  {text}", live=False)
+
     def expect(self, total: int) -> None:
         """Note how many of the selected cases will not be skipped, as far as is known so far."""
         self._total = total
 
-    def _head(self) -> str:
-        width = len(str(self._total))
-        return f"[{self._done + 1:{width}d}/{self._total}]"
+    def _head(self, number: int | None = None) -> str:
+        """Return the number of a case, by default the next one to be over, and the total."""
+        number = self._done + 1 if number is None else number
+        return f"[{number:{len(str(self._total))}d}/{self._total}]"
 
     def _case_before(self, rest: str) -> str:
         """Return the id of the running case; on a live line, as much as fits before the rest."""

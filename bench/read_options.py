@@ -34,24 +34,18 @@ def settings_from(option: argparse.Namespace, home: Path) -> "Settings":
         pytest.UsageError: The value of an option is wrong; the message says which and what is
             offered.
     """
-    from bench.environment import cuda_present, default_precision, default_profile
+    from bench.environment import default_precision, default_profile
     from bench.protocol import PROFILES
     from bench.settings import Settings
     from datasets_lib.augment.catalog import AUGMENTATIONS
-    from datasets_lib.paths import data_dirs, default_cache_dir
+    from datasets_lib.paths import absolute_path, data_dirs, default_cache_dir
     from models.catalog import MODELS
 
-    device = option.bench_device or ("cuda" if cuda_present() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
+    device = _device(option.bench_device)
     profile = option.bench_profile or ("smoke" if device == "cpu" else default_profile())
     _check_names("--profile", [profile], PROFILES)
-    timeout, stall = option.bench_case_timeout, option.bench_stall_timeout
-    isolate = option.bench_isolate
-    if isolate is None:
-        isolate = device != "cpu" or timeout is not None or stall is not None
-    cache_dir = (option.bench_cache_dir or default_cache_dir()).expanduser().absolute()
-    results_dir = (option.bench_results_dir or home / "results").expanduser().absolute()
+    cache_dir = absolute_path(option.bench_cache_dir or default_cache_dir())
+    results_dir = absolute_path(option.bench_results_dir or home / "results")
     if not option.collectonly:
         _check_writable("--cache-dir", cache_dir)
         _check_writable("--results-dir", results_dir)
@@ -78,9 +72,9 @@ def settings_from(option: argparse.Namespace, home: Path) -> "Settings":
         split_by=option.bench_split_by,
         max_megapixels=option.bench_max_megapixels,
         precision=option.bench_precision or default_precision(device),
-        isolate=isolate,
-        timeout_s=timeout or 4 * 3600.0,
-        stall_timeout_s=stall or 900.0,
+        isolate=_isolates(option, device),
+        timeout_s=option.bench_case_timeout or 4 * 3600.0,
+        stall_timeout_s=option.bench_stall_timeout or 900.0,
         compiling=option.bench_compile,
         rerun=option.bench_rerun,
         keep_stale=option.bench_keep_stale,
@@ -103,6 +97,24 @@ def _home(config: pytest.Config) -> Path:
     """Return the clone, or the current folder of a session of an installed package."""
     clone = Path(__file__).parent.parent
     return clone if config.rootpath == clone else config.invocation_params.dir
+
+
+def _device(given: str | None) -> str:
+    """Return the device that was named, or the one that is there."""
+    from bench.environment import cuda_present
+
+    device = given or ("cuda" if cuda_present() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise pytest.UsageError(f"--device: wanted cpu, cuda or cuda:N, found '{device}'")
+    return device
+
+
+def _isolates(option: argparse.Namespace, device: str) -> bool:
+    """Return whether cases run in a child process; by default where one may hang or is limited."""
+    if option.bench_isolate is not None:
+        return bool(option.bench_isolate)
+    limits = option.bench_case_timeout, option.bench_stall_timeout
+    return device != "cpu" or any(limit is not None for limit in limits)
 
 
 def _names(option: str, text: str | None, offered: Collection[str]) -> tuple[str, ...] | None:
@@ -157,7 +169,9 @@ def _check_writable(option: str, folder: Path) -> None:
 
 
 def _absolute(given: list[Path] | None) -> tuple[Path, ...]:
-    return tuple(folder.expanduser().absolute() for folder in given or [])
+    from datasets_lib.paths import absolute_path
+
+    return tuple(map(absolute_path, given or []))
 
 
 def _changes(given: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -98,7 +98,8 @@ class Record:
             ``dirty``; empty in records of earlier versions, null where unknown.
         asked: Whether ``measurements``, ``pictures``, saved ``models``, ``panels``, all ``maps``
             and ``exact`` pixel metrics were wanted; some are absent in records of earlier versions.
-        fingerprints: Longer provenance: weights file and sha256, numbers of images.
+        fingerprints: Longer provenance: weights file and sha256, numbers of images, and of test
+            images that are copies of others.
         timings: Seconds by phase.
         artifacts: Paths of plots, scores and model, relative to the results folder.
         error: ``{"message": …}`` of a case that did not finish.
@@ -136,6 +137,25 @@ class Record:
     started: str = ""
     finished: str = ""
     schema: int = SCHEMA
+
+    @property
+    def shared_data(self) -> str:
+        """Return the hash of data that a case's replicates share.
+
+        Each replicate of a few-shot case has training images of its own: it is the first one's.
+        """
+        if not self.case.shots or self.case.replicate == 0:
+            return self.key.data
+        if shared := self.fingerprints.get("first_data_sha256"):
+            return str(shared)
+        # A run from before replicates had their own images repeats the first: it stands alone.
+        return hashlib.sha256(f"{self.key.data} repeated".encode()).hexdigest()
+
+    @property
+    def shared_images(self) -> str:
+        """Return the hash of images that replicates share; empty where it was not recorded."""
+        hashes = self.fingerprints
+        return str(hashes.get("first_images_sha256") or hashes.get("images_sha256") or "")
 
     @property
     def disturbed(self) -> bool:

@@ -45,11 +45,12 @@ def all_cases(settings: Settings, datasets: Mapping[str, FoundDataset]) -> list[
 
 def _grouped(cases: Iterable[Case]) -> list[Case]:
     """Sort by data in order of first appearance, then by what shares a backbone's features."""
-    places: dict[tuple[str, str | None, int | None], int] = {}
+    places: dict[tuple[str, str | None, int | None, int], int] = {}
     models = {entry.name: place for place, entry in enumerate(sorted(MODELS.values(), key=_shares))}
 
     def order(case: Case) -> tuple[int, int]:
-        data = case.dataset, case.category, case.shots
+        choice = case.replicate if case.shots else 0  # of the few images
+        data = case.dataset, case.category, case.shots, choice
         return places.setdefault(data, len(places)), models[case.model]
 
     return sorted(cases, key=order)  # stable: a model's recipes and replicates keep their order

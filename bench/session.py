@@ -24,6 +24,7 @@ from bench.run.job import (
     Job,
     RecipeError,
     WeightsError,
+    now,
     unresolved_record,
 )
 from bench.run.runner import Runner, runner_of
@@ -38,7 +39,7 @@ _UNRESOLVED: dict[type[Exception], Outcome] = {
     RecipeError: "recipe",
     WeightsError: "weights",
 }
-"""Outcomes of cases that fail before they become a job."""
+"""Outcomes of cases that fail before they become a job, by the error or what it derives from."""
 if TYPE_CHECKING:
     from bench.regression.gate import Gate
 
@@ -52,7 +53,9 @@ class Tally:
         outcomes: Number of cases by outcome, including ``cached`` and ``skipped``.
         skips: Skipped cases by reason.
         reruns: Finished cases that ran again, by reason.
-        seconds: Time spent running cases.
+        seconds: Time spent running cases, including those that failed or were interrupted.
+        gate: Number of finished cases by what a gate did with them, see
+            `bench.regression.gate.Compared`; None without a gate.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -60,6 +63,7 @@ class Tally:
     skips: dict[str, list[str]] = field(default_factory=dict)
     reruns: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
+    gate: Counter[str] | None = None
 
     @property
     def ran(self) -> int:
@@ -90,7 +94,9 @@ class BenchSession:
         self.settings = settings
         self.tally = Tally()
         self._finder = Finder(settings, datasets, tapped_layers(cases))
-        self._progress, self._gated = progress, gate
+        self._progress = progress
+        if gate:
+            self.tally.gate = Counter()
         self._store = Store(settings.runs_dir)
         self._expected = {case for case in cases if self._finder.has_data(case)}
         progress.expect(len(self._expected))
@@ -103,7 +109,7 @@ class BenchSession:
     def _gate(self) -> "Gate":
         from bench.regression.gate import Gate
 
-        return Gate(self.settings, lambda line: self._progress.explain("gate", line))
+        return Gate(self.settings, lambda line: self._progress.add("gate", line))
 
     @cached_property
     def _runner(self) -> Runner:
@@ -118,14 +124,23 @@ class BenchSession:
             pytest.fail(f"{case.id}: unsaved\n{error}", pytrace=False)
         self.tally.records.append(record)
         if record.status == "ok":
-            if self._gated and (worse := self._gate.check(record)):
-                self.tally.outcomes[request.node.user_properties[-1][1]] -= 1
-                self._note("regressed", request)
-                pytest.fail(f"{case.id}: regressed\n{worse}", pytrace=False)
+            if self.tally.gate is not None:
+                self._compare(record, self.tally.gate, request)
             replay(record, request)
             return
         assert record.error is not None
         pytest.fail(f"{case.id}: {record.outcome}\n{record.error['message']}", pytrace=False)
+
+    def _compare(
+        self, record: Record, counts: Counter[str], request: pytest.FixtureRequest
+    ) -> None:
+        """Compare a finished case with its baseline; fail the pytest item if it regressed."""
+        check = self._gate.check(record)
+        counts[check.compared] += 1
+        if check.worse:
+            self.tally.outcomes[request.node.user_properties[-1][1]] -= 1
+            self._note("regressed", request)
+            pytest.fail(f"{record.case.id}: regressed\n{check.worse}", pytrace=False)
 
     def close(self) -> None:
         """Stop the child process and remove the gate's worktrees, if there are any."""
@@ -139,8 +154,8 @@ class BenchSession:
             job = self._finder.job(case)
         except CaseSkipped as skip:
             self._skip(case, skip, request)
-        except (DatasetError, RecipeError, WeightsError) as error:
-            outcome = _UNRESOLVED[type(error)]
+        except tuple(_UNRESOLVED) as error:
+            outcome = next(_UNRESOLVED[kind] for kind in _UNRESOLVED if isinstance(error, kind))
             record = unresolved_record(case, self._finder.unresolved_key(case), outcome, str(error))
             self._store.append(record)
             self._progress.note(case.id, outcome)
@@ -189,19 +204,21 @@ class BenchSession:
         return f"{skip.missing} not found ({skip.why}); name a folder with {option}, or\n{command}"
 
     def _run(self, job: Job) -> Record:
-        start = time.monotonic()
+        start, started = time.monotonic(), now()
         self._progress.begin(job.case.id)
         try:
             record = self._runner.run(job, self._progress.report)
         except KeyboardInterrupt:
             self.tally.outcomes["interrupted"] += 1
+            stopped = job.failed_record("interrupted", "Interrupted by the user.", started=started)
             with contextlib.suppress(StoreError):
-                self._store.append(job.failed_record("interrupted", "Interrupted by the user."))
+                self._store.append(stopped)
             raise
         except Exception as error:  # the runner itself: torch does not load, no child starts
             message = f"The case could not be started: {type(error).__name__}: {error}"
-            record = job.failed_record("crash", message)
-        self.tally.seconds += time.monotonic() - start
+            record = job.failed_record("crash", message, started=started)
+        finally:
+            self.tally.seconds += time.monotonic() - start
         if record.status == "skipped":  # nothing happened that is worth a record
             return record
         self._store.append(record)

@@ -172,8 +172,9 @@ def first_head(record: Record) -> str:
 def has_randomness(case: Case) -> bool:
     """Return whether replicates of a case may differ; equal ones need no second run to rank."""
     entry = MODELS.get(case.model)
-    # Random weights, or random changes of the training images, make any model random.
+    # Random weights, changes or choices of the training images make any model random.
     fixed = case.augmentation == "default" and (case.pretrained or not (entry and entry.weights))
+    fixed = fixed and not case.shots
     return entry is None or entry.randomness != "none" or not fixed
 
 

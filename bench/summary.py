@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from bench.missed_defects import missed_defects
 from bench.next_steps import bench_command, find_test_folder
+from bench.predict.decision import MIN_HELD_OUT
 from bench.record import Record
 from bench.report.leaderboard import summary_rows
 from bench.session import Tally
@@ -20,8 +22,8 @@ from models.catalog import MODELS
 _SKIPS_SHOWN = 3
 _CHECKPOINTS_SHOWN = 5
 
-MIN_HELD_OUT = 19
-"""Minimum number of normal images whose largest score bounds 95 % of others: 1 / (n + 1) ≤ 5 %."""
+_NOT_FAILED = ("ok", "cached", "skipped", "regressed", "interrupted")
+"""Outcomes that are named as they are; every other one is a way to fail."""
 
 _PICTURES = ("errors", "confusion", "features", "attributions")
 """Prefixes of the names of artifacts that people look at."""
@@ -31,24 +33,59 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     """Write the summary and the leaderboard it points to."""
     terminal.section("proving ground", sep="=")
     if tally.outcomes:
-        counts = ", ".join(f"{count} {name}" for name, count in tally.outcomes.most_common())
+        counts = _counts(tally.outcomes)
         terminal.write_line(f"{counts} · profile {settings.profile} · ran {tally.seconds:.0f} s")
+    if tally.gate is not None:
+        terminal.write_line(f"gate         {_gate_line(tally.gate, tally.outcomes)}")
     if not tally.ran:
         terminal.write_line(f"no case was run: {_why_nothing_ran(terminal, tally)}", bold=True)
     finished = [record for record in tally.records if record.status == "ok"]
     for row in summary_rows(finished):
         terminal.write_line(row)
-    for line in warnings(finished, tally.skips):
+    for line in (*warnings(finished, tally.skips), *missed_defects(finished)):
         terminal.write_line(line)
     for remark in dict.fromkeys(r.notes["data"] for r in tally.records if "data" in r.notes):
         terminal.write_line(f"data         {remark}")
-    _write_reruns(terminal, tally)
+    _write_reruns(terminal, tally, finished)
     _write_skips(terminal, tally)
     _write_results(terminal, settings)
     if environment := next((r.environment for r in reversed(tally.records) if r.environment), None):
         terminal.write_line(f"environment  {environment.get('class')}")
     _write_pictures(terminal, tally, settings)
     _write_checkpoints(terminal, tally, settings)
+    if command := _verify_command(tally.records, settings):
+        terminal.write_line(f"next         {command}  (lists every bad file)")
+
+
+def _counts(outcomes: Counter[str]) -> str:
+    """Return the number of cases by outcome; those that failed are one, with the causes.
+
+    >>> _counts(Counter(ok=1, data=2, oom=1)), _counts(Counter(data=1, ok=0))
+    ('3 failed (2 data, 1 oom), 1 ok', '1 failed (data)')
+    """
+    failed = Counter({k: n for k, n in outcomes.items() if k not in _NOT_FAILED})
+    causes = [f"{count} {name}" for name, count in failed.most_common()]
+    why = ", ".join(causes if len(causes) > 1 else failed)
+    whole = Counter({k: n for k, n in outcomes.items() if k in _NOT_FAILED})
+    whole[f"failed ({why})"] = failed.total()
+    return ", ".join(f"{count} {name}" for name, count in whole.most_common() if count)
+
+
+def _gate_line(gate: Counter[str], outcomes: Counter[str]) -> str:
+    """Return how many cases a gate compared, and why not the others.
+
+    >>> _gate_line(Counter(), Counter(oom=1)), _gate_line(Counter(compared=2), Counter(ok=2))
+    ('0 of 1 compared (1 not finished), 0 regressed', '2 of 2 compared, 0 regressed')
+    """
+    parts = (
+        (gate["in baseline"], "cached from the baseline itself: --rerun"),
+        (gate["no baseline"], "without a baseline: python -m bench nightly makes one"),
+        (outcomes.total() - gate.total(), "not finished"),
+    )
+    why = "; ".join(f"{count} {text}" for count, text in parts if count)
+    others = f" ({why})" if why else ""
+    compared = f"{gate['compared']} of {outcomes.total()} compared{others}"
+    return f"{compared}, {outcomes['regressed']} regressed"
 
 
 def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
@@ -60,12 +97,21 @@ def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
         (tally.outcomes["cached"], "already finished (--rerun runs them again)"),
         (tally.outcomes["skipped"], "skipped"),
         *((count, f"skipped by pytest ({reason})") for reason, count in _skips(terminal).items()),
-        (len(terminal.stats.get("error", [])), "ended with the errors above"),
+        (_errors(terminal), "ended with the errors above"),
     ]
     reasons = [f"{count:,} {text}" for count, text in parts if count]
-    if not reasons and (count := len(terminal.stats.get("deselected", []))):
+    session: pytest.Session | None = terminal.config.pluginmanager.get_plugin("session")
+    is_empty = session is not None and session.testscollected == 0
+    if not reasons and is_empty and (count := len(terminal.stats.get("deselected", []))):
         reasons = [f"{' and '.join(chosen) or 'the selection'} selected none of {count:,}"]
     return ", ".join(reasons) or "the session ended before the first one"
+
+
+def _errors(terminal: TerminalReporter) -> int:
+    """Count what ended with an error around a case, or in the harness itself."""
+    failed = terminal.stats.get("failed", [])
+    own = [r for r in failed if not dict(getattr(r, "user_properties", ())).get("outcome")]
+    return len(terminal.stats.get("error", [])) + len(own)
 
 
 def _skips(terminal: TerminalReporter) -> Counter[str]:
@@ -129,23 +175,23 @@ def _write_skips(terminal: TerminalReporter, tally: Tally) -> None:
         terminal.write_line(f"skipped {hidden}: for other reasons (-rs shows them)")
 
 
-def _write_reruns(terminal: TerminalReporter, tally: Tally) -> None:
+def _write_reruns(terminal: TerminalReporter, tally: Tally, finished: Sequence[Record]) -> None:
     """Write why finished cases ran again, and which speeds other processes disturbed."""
     for reason, cases in list(tally.reruns.items())[:_SKIPS_SHOWN]:
         terminal.write_line(f"ran again {len(cases)}: {reason}")
     hidden = len(tally.reruns) - _SKIPS_SHOWN
     if hidden > 0:
         terminal.write_line(f"… and {hidden} more reasons")
-    throttled = sum(record.throttled for record in tally.records)
+    throttled = sum(record.throttled for record in finished)
     if throttled:
         terminal.write_line(
-            f"{throttled} of {len(tally.records)} cases ran on a thermally throttled machine: "
+            f"{throttled} of {len(finished)} cases ran on a thermally throttled machine: "
             "their speeds are marked and never rank; let it cool down, then add --rerun"
         )
-    shared = sum(record.shared for record in tally.records)
+    shared = sum(record.shared for record in finished)
     if shared:
         terminal.write_line(
-            f"{shared} of {len(tally.records)} cases ran on a busy machine: their speeds are "
+            f"{shared} of {len(finished)} cases ran on a busy machine: their speeds are "
             "marked and never rank; they run again when it is idle"
         )
 
@@ -203,3 +249,25 @@ def _next_commands(record: Record, settings: Settings) -> Iterator[str]:
         for word in ("--data-dir", folder)
     ]
     yield bench_command("export", path, "--format", "onnx", *data, extra="onnx")
+
+
+def _verify_command(records: Sequence[Record], settings: Settings) -> str:
+    """Return the command that checks the files of cases that failed because of their data.
+
+    It is empty where no case did, and for generated sets, which have no files of the user's.
+    """
+    failed = dict.fromkeys(r.case.dataset for r in records if r.outcome == "data")
+    own = [name for name in failed if name not in DATASETS or not DATASETS[name].embedded]
+    if not own:
+        return ""
+    known = data_dirs(None, settings.cache_dir)
+    options = [("--data-dir", folder) for folder in settings.data_dirs if folder not in known]
+    asked = {
+        "--bits": settings.bits if settings.bits != 16 else None,
+        "--split-by": settings.split_by,
+        "--max-megapixels": settings.max_megapixels,
+    }
+    words = [word for option in options for word in option]
+    words += [word for name, value in asked.items() if value for word in (name, str(value))]
+    plugins = [word for file in settings.plugins for word in ("--plugin", file)]
+    return bench_command(*plugins, "data", "verify", *own, *words)

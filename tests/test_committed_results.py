@@ -1,6 +1,8 @@
 """What is committed under results/ comes only from the committed records."""
 
 import re
+import subprocess
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -12,6 +14,18 @@ from bench.studies import STUDIES
 from models.catalog import MODELS
 
 FORMATS = "md,csv,html,json"
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_tables_of_a_session_are_ignored_and_nothing_committed_is():
+    tables = [f"results/LEADERBOARD.{name}" for name in FORMATS.split(",")]
+    for words, expected in (
+        (["check-ignore", "--no-index", *tables, "results/baselines/LEADERBOARD.md"], tables),
+        (["ls-files", "--cached", "--ignored", "--exclude-standard"], []),
+    ):
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout.splitlines() == expected
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.aggregate.language import say
 from bench.aggregate.markdown import percent
+from bench.changes import has_derived_warmup
 from bench.protocol import PROFILES, input_sizes
 from bench.record import Record
 from bench.recorded_protocol import recorded_shape
@@ -52,9 +53,7 @@ NOTHING = Conditions((), (), ())
 def conditions_of(records: Iterable[Record]) -> Conditions:
     """Return the conditions of a row's records."""
     records = list(records)
-    images = {
-        (r.case.data, str(r.fingerprints.get("images_sha256") or r.key.data)) for r in records
-    }
+    images = {(r.case.data, r.shared_images or r.key.data) for r in records}
     sizes = {recorded_shape(r.protocol) for r in records}
     tested = {(r.case.data, int(r.fingerprints.get("images", {}).get("test", 0))) for r in records}
     return Conditions(
@@ -96,9 +95,15 @@ def has_procedural_textures(record: Record) -> bool:
 
 
 def changes_of(record: Record) -> list[str]:
-    """Return what a user changed in a recipe apart from its budget, by name."""
-    protocol = record.protocol
-    named = [name for name in protocol.get("changed", {}) if name not in ("epochs", "images")]
+    """Return what a user changed in a recipe apart from its budget, by name.
+
+    A warm-up that became shorter with the number of epochs is a part of the budget.
+    """
+    protocol, changed = record.protocol, record.protocol.get("changed", {})
+    budget = {"epochs", "images"}
+    if has_derived_warmup(protocol.get("recipe", {}), changed):
+        budget.add("warmup_epochs")
+    named = [name for name in changed if name not in budget]
     named += [] if protocol.get("normalize", True) else ["normalize"]
     return named + (["resume_from"] if protocol.get("resumed_from") else [])
 
@@ -122,7 +127,7 @@ def has_default_shape(record: Record) -> bool:
 
 
 def deviations(records: Iterable[Record]) -> list[str]:
-    """Return in words how runs deviate from their recipes; such runs never rank."""
+    """Return in words what keeps runs from ranking: other budgets, recipes, copied test images."""
     records = list(records)
     reasons = []
     shares = [budget_share(record) for record in records]
@@ -132,7 +137,16 @@ def deviations(records: Iterable[Record]) -> list[str]:
         reasons.append(say("{share} of its own budget", share=percent(min(partial))))
     if names := sorted({name for record in records for name in changes_of(record)}):
         reasons.append(say("its recipe was changed: {names}", names=", ".join(names)))
+    worst = max(records, key=_copied, default=None)
+    if worst is not None and (copied := _copied(worst)):
+        counts = {"count": copied, "all": worst.fingerprints["images"]["test"]}
+        reasons.append(say("{count} of {all} test images are copies of training images", **counts))
     return reasons
+
+
+def _copied(record: Record) -> int:
+    """Return how many test images equal one to train or calibrate on, byte for byte."""
+    return int(record.fingerprints.get("copied_test_images", 0))
 
 
 def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:

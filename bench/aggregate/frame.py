@@ -92,7 +92,7 @@ def _threads(record: Record) -> tuple[int, int]:
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     """Group finished records by profile and class of environment, in the profiles' order.
 
-    Only the newest record of a key counts, and only one version of a configuration (a recipe, data
+    Only the newest record of a case counts, and only one version of a configuration (a recipe, data
     and weights): the catalog's recipe on images of the model's own size before one that a user
     changed, then that whose training was nearest to its whole budget, then one with real auxiliary
     pictures before one with procedural textures, then the newest. So a quick look never hides a
@@ -131,8 +131,9 @@ def _comparable(profile: str, environment: str, records: Sequence[Record]) -> Co
         # Among equals the newest wins.
         if configuration not in best or quality >= best[configuration]:
             best[configuration], versions[configuration] = quality, _version(record)
-    current = [r for r in newest.values() if _version(r) == versions[r.case.configuration]]
-    chosen = tuple(sorted(current, key=lambda record: record.key.id))
+    # By id: a few-shot replicate may have chosen among more images since, as its key tells.
+    current = {r.key.id: r for r in records if _version(r) == versions[r.case.configuration]}
+    chosen = tuple(current[case_id] for case_id in sorted(current))
     return ComparableRuns(profile, environment, chosen, len(newest) - len(current))
 
 
@@ -152,7 +153,7 @@ def _nearness(record: Record) -> float:
 
 
 def _version(record: Record) -> tuple[str, str, str]:
-    return record.key.recipe, record.key.data, record.key.weights
+    return record.key.recipe, record.shared_data, record.key.weights
 
 
 def recency_key(record: Record) -> tuple[str, str, str, str, "_Content"]:

@@ -225,6 +225,9 @@ _REASONS = {
     "budget not recorded": "예산이 기록되지 않음",
     "{share} of its own budget": "자체 예산의 {share}",
     "its recipe was changed: {names}": "레시피를 바꿈: {names}",
+    "{count} of {all} test images are copies of training images": (
+        "테스트 이미지 {all}장 중 {count}장이 학습 이미지의 사본"
+    ),
     "{count} of {all} replicates": "반복 {all}회 중 {count}회",
     "{own} px, not {other}": "{other} px가 아니라 {own} px",
     "{own} test images, not {other}": "테스트 이미지 {other}장이 아니라 {own}장",
@@ -375,8 +378,9 @@ _PARAGRAPHS = {
     "as missed.": "중앙만 봄: 맵을 원래 틀에 다시 붙이며, 잘려 나간 부분은 놓친 것으로 셈.",
     "Trained with procedural textures, because the pictures that its publication uses were not on "
     "disk.": "생성한 질감으로 학습함: 논문이 쓰는 그림이 디스크에 없었음.",
-    "Every seed trains on the same images, so what another choice of images would change is not "
-    "covered.": "모든 시드가 같은 이미지로 학습하므로, 이미지를 달리 고르면 생길 변화는 반영되지 않음.",
+    "Each seed trains on images of its own, the same ones for every model.": (
+        "시드마다 다른 이미지로 학습하며, 한 시드의 이미지는 모든 모델에 같음."
+    ),
 }
 
 _RUNS = {

@@ -17,6 +17,7 @@ from bench.commands.command import (
     weights_dirs_of,
 )
 from bench.commands.output import ProgressBar, free_bytes, megabytes
+from datasets_lib.paths import absolute_path
 
 if TYPE_CHECKING:
     from bench.airgap.bundle import Member
@@ -163,7 +164,7 @@ def _weights(weights: "Mapping[str, Weights]") -> "list[Member]":
 def _plugins(options: argparse.Namespace) -> "list[Member]":
     from bench.airgap.bundle import Member
 
-    files = dict.fromkeys(file.expanduser().absolute() for file in options.plugin)
+    files = dict.fromkeys(map(absolute_path, options.plugin))
     return [Member(f"plugins/{file.name}", file) for file in files]
 
 

@@ -1,19 +1,37 @@
 """Runs and saved models that users of the commands name by a case's id or a part of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
 from bench.commands.record_files import RECORDS
+from bench.short_ids import ids_with, listed, near_ids
 
 if TYPE_CHECKING:
-    from bench.report.finished_run import Run
+    from bench.report.finished_run import FinishedRun
 
 _SUFFIXES = {".pth", ".pt", ".pt2", ".onnx"}
 
 
-def runs_of(runs: "Sequence[Run]", case: str, profile: str | None = None) -> "list[Run]":
+def id_with(part: str, ids: Collection[str]) -> str | None:
+    """Return the id that a text is, or the only one that it is a part of; None if there is none.
+
+    Raises:
+        CommandError: Several ids have it.
+    """
+    found = ids_with(part, ids)
+    if len(found) > 1:
+        raise CommandError(
+            f"Wanted one case, found {len(found)} with {part} in their id: {listed(found)}. Name "
+            "one of them."
+        )
+    return found[0] if found else None
+
+
+def runs_of(
+    runs: "Sequence[FinishedRun]", case: str, profile: str | None = None
+) -> "list[FinishedRun]":
     """Return the runs of the case that a text names, the newest last.
 
     Args:
@@ -25,40 +43,32 @@ def runs_of(runs: "Sequence[Run]", case: str, profile: str | None = None) -> "li
         CommandError: No case or several have the text in their id, or no run has the profile.
     """
     from bench.aggregate.frame import recency_key
-    from bench.near_names import did_you_mean
 
-    known = {run.record.key.id for run in runs}
-    ids = [case] if case in known else sorted(name for name in known if case in name)
-    if not ids:
-        models = {name.partition("-")[0] for name in known}
-        meant = did_you_mean(case, known | models, " Did you mean")
+    known = _ids(runs)
+    name = id_with(case, known)
+    if name is None:
+        hint = f" They have {listed(known)}." if known else ""
         raise CommandError(
-            f"Wanted a case in the records, found none called {case} among {len(known)}.{meant} "
-            "python -m bench leaderboard lists them all."
+            f"Wanted a case in the records, found none called {case} among {len(known)}."
+            f"{_did_you_mean(case, known) or hint}"
         )
-    if len(ids) > 1:
-        more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-        raise CommandError(
-            f"Wanted one case, found {len(ids)} with {case} in their id: "
-            f"{', '.join(ids[:5])}{more}. Name one of them."
-        )
-    own = [run for run in runs if run.record.key.id == ids[0]]
+    own = [run for run in runs if run.record.key.id == name]
     chosen = [run for run in own if profile in {None, run.record.key.profile}]
     if not chosen:
         profiles = sorted({run.record.key.profile for run in own})
         raise CommandError(
-            f"Wanted a run of {ids[0]} under profile {profile}, found runs under "
+            f"Wanted a run of {name} under profile {profile}, found runs under "
             f"{', '.join(profiles)}: name one of these with --profile."
         )
     return sorted(chosen, key=lambda run: recency_key(run.record))
 
 
-def read_runs(files: Sequence[Path]) -> "list[Run]":
+def read_runs(files: Sequence[Path]) -> "list[FinishedRun]":
     """Return every run of files of records."""
-    from bench.report.finished_run import Run
+    from bench.report.finished_run import FinishedRun
     from bench.store import read_records
 
-    return [Run(record, file) for file in files for record in read_records([file])]
+    return [FinishedRun(record, file) for file in files for record in read_records([file])]
 
 
 def model_file(given: Path, records: Path = RECORDS) -> Path:
@@ -82,18 +92,47 @@ def model_file(given: Path, records: Path = RECORDS) -> Path:
         )
     runs = read_runs([records])
     saved = [run for run in runs if _saved(run) is not None]
-    if not any(name in run.record.key.id for run in saved):
-        case = runs_of(runs, name)[-1].record.key.id  # raises if there is none
-        raise CommandError(
-            f"Wanted a saved model of {case}, found none: the session that ran it kept none. Run "
-            f"it again with --save-models: pytest bench -k {case} --save-models."
-        )
+    if not ids_with(name, _ids(saved)):
+        raise CommandError(_no_model(name, runs, saved))
     path = _saved(runs_of(saved, name)[-1])
     assert path is not None
     return path
 
 
-def _saved(run: "Run") -> Path | None:
+def _no_model(name: str, runs: "Sequence[FinishedRun]", saved: "Sequence[FinishedRun]") -> str:
+    """Return a message that no case with a text in its id has a saved model, and which have one."""
+    from bench.report.repeat import repeat_command
+
+    others = f" Saved models: {listed(_ids(saved))}." if saved else ""
+    ran = ids_with(name, _ids(runs))
+    if not ran:
+        return (
+            f"Wanted the file of a saved model or the id of a case with one, found neither called "
+            f"{name}.{_did_you_mean(name, _ids(saved))}"
+            f"{others or ' pytest bench … --save-models keeps models.'}"
+        )
+    if len(ran) > 1:
+        return (
+            f"Wanted a saved model, found none of the {len(ran)} cases with {name} in their id: "
+            f"{listed(ran)}. Run one again with --save-models.{others}"
+        )
+    command = repeat_command(runs_of(runs, ran[0])[-1].record, "--save-models")
+    return (
+        f"Wanted a saved model of {ran[0]}, found none: the session that ran it kept none."
+        f"{others} Run it again: {command}"
+    )
+
+
+def _did_you_mean(name: str, ids: Collection[str]) -> str:
+    close = near_ids(name, ids)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _ids(runs: "Sequence[FinishedRun]") -> set[str]:
+    return {run.record.key.id for run in runs}
+
+
+def _saved(run: "FinishedRun") -> Path | None:
     """Return the path of a run's saved model; None where it has none, or has it no longer."""
     name = run.record.artifacts.get("model")
     path = run.folder / name if name else None

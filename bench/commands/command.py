@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from datasets_lib.paths import data_dirs, default_cache_dir
+from datasets_lib.paths import absolute_path, data_dirs, default_cache_dir
 
 
 class CommandError(Exception):
@@ -59,7 +59,7 @@ def cache_dir_of(options: argparse.Namespace) -> Path:
     Raises:
         CommandError: It is a file.
     """
-    folder = (options.cache_dir or default_cache_dir()).expanduser().absolute()
+    folder = absolute_path(options.cache_dir or default_cache_dir())
     if os.path.isfile(folder):  # noqa: PTH113 - False, not an error, in an unreadable folder
         raise CommandError(f"--cache-dir {folder}: wanted a folder, found a file. Name another.")
     return folder
@@ -88,4 +88,4 @@ def data_dirs_of(options: argparse.Namespace) -> tuple[Path, ...]:
 
 def folders(paths: Sequence[Path]) -> tuple[Path, ...]:
     """Return absolute paths of folders that a user named."""
-    return tuple(folder.expanduser().absolute() for folder in paths)
+    return tuple(map(absolute_path, paths))

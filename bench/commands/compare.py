@@ -2,14 +2,17 @@
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.commands.case_runs import id_with, read_runs
 from bench.commands.command import CommandError
 from bench.commands.record_files import add_records, records_of
 
 if TYPE_CHECKING:
     from bench.metrics.bootstrap import Interval
     from bench.metrics.comparison import Comparison
+    from bench.report.finished_run import FinishedRun
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,9 +20,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "compare", help="test whether two runs differ on the test images they share"
     )
-    command.add_argument("first", metavar="ID_A", help="id of a case, as in the records")
+    command.add_argument("first", metavar="ID_A", help="id of a case, or a unique part of one")
     command.add_argument(
-        "second", metavar="ID_B", help="id of another case with the same test images"
+        "second", metavar="ID_B", help="id or part of another case with the same test images"
     )
     add_records(command)
     command.add_argument("--profile", help="profile of the runs, if both ran under several")
@@ -38,9 +41,10 @@ def _run(options: argparse.Namespace) -> int:
     from bench.report.finished_run import ComparisonError
     from bench.report.paired_runs import changed_images, compare_runs, find_runs
 
-    files = records_of(options)
+    known = read_runs(records_of(options))
+    ids = [_whole_id(name, known, options.profile) for name in (options.first, options.second)]
     try:
-        runs = find_runs(files, (options.first, options.second), options.profile)
+        runs = find_runs(known, (ids[0], ids[1]), options.profile)
         comparison = compare_runs(*runs, options.head, options.metric)
     except ComparisonError as error:
         raise CommandError(str(error)) from error
@@ -57,6 +61,23 @@ def _run(options: argparse.Namespace) -> int:
             "how they are read, changed between the runs. Run both again with --rerun."
         )
     return 0
+
+
+def _whole_id(name: str, runs: "Sequence[FinishedRun]", profile: str | None) -> str:
+    """Return the id that a name is a part of, before all that of a case with a finished run.
+
+    Raises:
+        CommandError: Several cases have it in their id.
+    """
+    known = {run.record.key.id for run in runs}
+    if name in known:
+        return name
+    finished = {
+        run.record.key.id
+        for run in runs
+        if run.record.status == "ok" and profile in {None, run.record.key.profile}
+    }
+    return id_with(name, finished) or id_with(name, known) or name
 
 
 def _conclusion(comparison: "Comparison") -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.printable import printable
 from datasets_lib.catalog import entry_named
-from datasets_lib.discover import CUSTOM, FoundDataset, recognize
+from datasets_lib.discover import CUSTOM, FoundDataset, NameTakenError, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id, is_junk, subfolders
 from datasets_lib.layouts.masks import images_below, is_truth_folder
@@ -55,7 +55,13 @@ def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
     for folder in sorted(subfolders(data_dir)):
         if folder.name == CUSTOM:
             yield from passed_over(folder)
-        elif (dataset := recognize(folder)) is None:
+            continue
+        try:
+            dataset = recognize(folder)
+        except NameTakenError as taken:
+            yield folder, str(taken)
+            continue
+        if dataset is None:
             yield folder, _why(folder)
         else:
             yield from ((inner, _why_no_category(inner)) for inner in _no_categories(dataset))

@@ -2,14 +2,15 @@
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.arguments import expression, positive
-from bench.commands.command import CommandError, data_dirs_of
+from bench.commands.command import CommandError, data_dirs_of, folders
 from bench.commands.data_folders import one_level_up, remarks, searchable
 from bench.commands.output import ProgressBar
+from bench.near_names import did_you_mean
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset, available_datasets
 from datasets_lib.images.bit_depth import BITS
@@ -32,7 +33,8 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="dataset or dataset.category (default: every dataset found)",
+        help="dataset or dataset.category (default: every dataset found; with --data-dir, those "
+        "that it holds)",
     )
     action.add_argument(
         "--bits", type=int, choices=BITS, default=16, help="bits that cameras use in 16-bit files"
@@ -58,13 +60,15 @@ def _run(options: argparse.Namespace) -> int:
 
     set_pixel_limit(options.max_megapixels)
     datasets = available_datasets(data_dirs_of(options))
+    chosen = options.names or [name for name in datasets if _is_asked(datasets[name], options)]
     began = time.monotonic()
     reports = []
-    for dataset, category in _wanted(options, datasets):
+    for dataset, category in _wanted(chosen, datasets, options):
         entry = DATASETS.get(dataset.name)
         expected = entry.counts.get(category) if entry else None
         name, reader = dataset.name, dataset.reader
-        with ProgressBar(f"{name}.{category}" if category else name, "files") as progress:
+        title = f"{name}.{category}" if category else name
+        with ProgressBar(title, "files", lines=1) as progress:
             check = Check(expected, options.bits, progress)
             if category:
                 with grouped_by(options.split_by):
@@ -78,24 +82,37 @@ def _run(options: argparse.Namespace) -> int:
     if not reports:
         raise CommandError(
             "Nothing to verify: no dataset was found (python -m bench data where lists the folders "
-            f"searched).{_too_deep(data_dirs_of(options))}"
+            f"searched).{_too_deep(data_dirs_of(options), datasets)}"
         )
     print("\n".join(_text(reports)))
     if not options.names:
-        for folder in searchable(data_dirs_of(options)):
-            for remark in remarks(folder, found=True):
-                print(remark)
+        for line in _left_out(options, [name for name in datasets if name not in chosen]):
+            print(line)
     wrong = sum(bool(report.problems) for report in reports)
     seconds = time.monotonic() - began
     print(f"{len(reports) - wrong} of {len(reports)} verify, {seconds:.0f} s")
     return 1 if wrong else 0
 
 
+def _left_out(options: argparse.Namespace, elsewhere: Sequence[str]) -> Iterator[str]:
+    """Yield what was not verified: folders that are no datasets, and datasets elsewhere."""
+    for folder in searchable(data_dirs_of(options)):
+        yield from remarks(folder, found=True)
+    if elsewhere:
+        yield f"not verified, as they lie elsewhere (name them to do so): {', '.join(elsewhere)}"
+
+
+def _is_asked(dataset: FoundDataset, options: argparse.Namespace) -> bool:
+    """Return whether a dataset lies in a folder that was named, or none was."""
+    named = folders(options.data_dir or ())
+    return not named or any(folder in dataset.root.parents for folder in named)
+
+
 def _wanted(
-    options: argparse.Namespace, datasets: Mapping[str, FoundDataset]
+    names: Iterable[str], datasets: Mapping[str, FoundDataset], options: argparse.Namespace
 ) -> Iterator[tuple[FoundDataset, str]]:
     """Yield each dataset with each category, or with an empty one where it has none."""
-    for wanted in options.names or datasets:
+    for wanted in names:
         dataset_name, _, category = wanted.partition(".")
         if dataset_name not in datasets and folder_id(dataset_name) in datasets:
             dataset_name, category = folder_id(dataset_name), category and folder_id(category)
@@ -116,16 +133,20 @@ def _not_here(name: str, datasets: Mapping[str, FoundDataset], options: argparse
     entry = DATASETS.get(name)
     if entry and entry.embedded:
         return f"{name} is embedded: it has no files to verify."
+    found = f"Wanted to verify '{name}', found {', '.join(datasets) or 'no dataset'} in {searched}"
+    if entry is None and (meant := did_you_mean(name, datasets)):
+        return f"{found}: {meant}"
     remedy = f"get it with python -m bench data get {name}" if entry else "check its name"
     return (
-        f"Wanted to verify '{name}', found {', '.join(datasets) or 'no dataset'} in {searched}: "
-        f"{remedy}, or name its folder's parent with --data-dir.{_too_deep(data_dirs_of(options))}"
+        f"{found}: {remedy}, or name its folder's parent with --data-dir."
+        f"{_too_deep(data_dirs_of(options), datasets)}"
     )
 
 
-def _too_deep(dirs: Sequence[Path]) -> str:
-    """Return a hint where a data folder is itself a dataset or a category."""
-    hints = ((folder, one_level_up(folder)) for folder in dirs)
+def _too_deep(dirs: Sequence[Path], datasets: Mapping[str, FoundDataset]) -> str:
+    """Return a hint where a data folder, which holds no dataset, is itself one or a category."""
+    above = {folder for dataset in datasets.values() for folder in dataset.root.parents}
+    hints = ((folder, one_level_up(folder)) for folder in dirs if folder not in above)
     return "".join(f" {folder}: {hint}." for folder, hint in hints if hint)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from bench.commands.command import add_weights_dir, cache_dir_of, data_dirs_of, folders
@@ -36,8 +37,7 @@ def _run(options: argparse.Namespace) -> int:
             continue
         found = find_datasets([folder])
         for name, dataset in found.items():
-            count = f", {len(dataset.categories)} categories" if dataset.categories else ""
-            size = megabytes(folder_bytes(dataset.root))
+            count, size = _count(dataset.categories), megabytes(folder_bytes(dataset.root))
             hidden = ", not used: an earlier folder has its id" if name in seen else ""
             seen.add(name)
             print(f"       {name}{count}: {printable(dataset.root)} ({size}){hidden}")
@@ -59,6 +59,12 @@ def _run(options: argparse.Namespace) -> int:
     for number, folder in enumerate([*named_dirs, hub_folder()], 1):
         print(f"  {number}. {printable(folder)}  ({_weights(folder)})")
     return 0
+
+
+def _count(categories: Collection[str]) -> str:
+    if not categories:
+        return ""
+    return f", {len(categories)} categor{'ies' if len(categories) > 1 else 'y'}"
 
 
 def _why(folder: Path, options: argparse.Namespace, cache: Path) -> str:

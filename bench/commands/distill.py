@@ -59,12 +59,12 @@ def _run(options: argparse.Namespace) -> int:
     check_numbers(options)
     layers = _layers(options.layers)
     weights = _weights(options)
-    from bench.run.distillation.distill import Plan, distill
+    from bench.run.distillation.distill import DistillationPlan, distill
 
     device = device_of(options)
     targets = _targets(options.backbone, weights, layers, device)
     source = training_images(options, 2 * options.size)
-    plan = Plan(
+    plan = DistillationPlan(
         size=options.network,
         backbone=f"{options.backbone} {weights.sha256}",
         layers=layers,

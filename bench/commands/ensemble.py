@@ -15,7 +15,7 @@ from datasets_lib.atomic import atomic_path
 if TYPE_CHECKING:
     from bench.ensemble.choose import Choice
     from bench.ensemble.members import Panel
-    from bench.report.finished_run import Run
+    from bench.report.finished_run import FinishedRun
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -101,7 +101,7 @@ def _save(choices: "list[Choice]", path: Path) -> None:
     print(f"saved {path}\nnext: {command}", file=sys.stderr)
 
 
-def _runs(options: argparse.Namespace) -> "list[Run]":
+def _runs(options: argparse.Namespace) -> "list[FinishedRun]":
     """Return the finished runs that were asked for."""
     from bench.selection import matching
 

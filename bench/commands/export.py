@@ -4,11 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.arguments import positive
 from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError, add_cache_dir, add_data_dir, cache_dir_of
 from bench.next_steps import bench_command
+
+if TYPE_CHECKING:
+    from bench.export.description import ExportCheck
 
 _IMAGES = 32
 
@@ -60,17 +64,13 @@ def _run(options: argparse.Namespace) -> int:
     except ExportError as error:
         raise CommandError(str(error)) from None
     from bench.checkpoint.metadata import CheckpointError
-    from bench.export.description import TOLERANCE
-    from bench.export.export import SUFFIXES, export_checkpoint
+    from bench.export.export import export_checkpoint
     from bench.export.write import OPSETS
 
     if options.opset not in OPSETS:
         raise CommandError(f"--opset: wanted 18 to 20, found {options.opset}.")
     options.checkpoint = model_file(options.checkpoint)
-    suffix = SUFFIXES[options.format]
-    out: Path = options.out or options.checkpoint.with_suffix(suffix)
-    if out.suffix != suffix:
-        raise CommandError(f"--out {out}: wanted a name that ends in {suffix}.")
+    out = _file_to_write(options)
     try:
         description = export_checkpoint(
             options.checkpoint,
@@ -84,10 +84,30 @@ def _run(options: argparse.Namespace) -> int:
         )
     except (CheckpointError, ExportError) as error:
         raise CommandError(f"{options.checkpoint}: {error}") from None
-    check = description.check
-    assert check is not None
+    assert description.check is not None
     print(out)
     print(out.with_suffix(".json"))
+    _print_check(description.check)
+    if options.format == "onnx":
+        print(f"next: {bench_command('predict', out, 'FOLDER', extra='onnx')}", file=sys.stderr)
+    return 0
+
+
+def _file_to_write(options: argparse.Namespace) -> Path:
+    """Return the file that was named, or one next to the checkpoint."""
+    from bench.export.export import SUFFIXES
+
+    suffix = SUFFIXES[options.format]
+    out: Path = options.out or options.checkpoint.with_suffix(suffix)
+    if out.suffix != suffix:
+        raise CommandError(f"--out {out}: wanted a name that ends in {suffix}.")
+    return out
+
+
+def _print_check(check: "ExportCheck") -> None:
+    """Print how far the export is from its checkpoint."""
+    from bench.export.description import TOLERANCE
+
     own = ""
     if check.own_size_difference is not None:
         own = f", {check.own_size_difference:.1e} on {check.own_size_images} that the graph resized"
@@ -103,9 +123,6 @@ def _run(options: argparse.Namespace) -> int:
             "resize with Pillow, as python -m bench predict does",
             file=sys.stderr,
         )
-    if options.format == "onnx":
-        print(f"next: {bench_command('predict', out, 'FOLDER', extra='onnx')}", file=sys.stderr)
-    return 0
 
 
 def _images(options: argparse.Namespace) -> Sequence[Path]:

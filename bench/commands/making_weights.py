@@ -13,6 +13,7 @@ from bench.commands.command import (
     data_dirs_of,
 )
 from bench.commands.output import ProgressBar
+from datasets_lib.paths import absolute_path
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,7 @@ def output_file(options: argparse.Namespace) -> Path:
     Raises:
         CommandError: It exists, or its suffix is not one of torch's.
     """
-    out: Path = options.out.expanduser().absolute()
+    out: Path = absolute_path(options.out)
     if out.suffix not in _ENDINGS:
         wanted = ", ".join(_ENDINGS)
         raise CommandError(f"--out {options.out}: wanted a file that ends in {wanted}.")

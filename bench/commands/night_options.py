@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.arguments import whole
+from bench.commands.case_runs import id_with
 from bench.commands.command import CommandError
 from bench.commands.session_options import results_home
+from bench.short_ids import near_ids
+from datasets_lib.paths import absolute_path
 
 if TYPE_CHECKING:
     from bench.regression.baselines import Baselines
@@ -70,7 +73,7 @@ def add_history(command: argparse.ArgumentParser) -> None:
 def results_dir_of(options: argparse.Namespace) -> Path:
     """Return the folder of results, the clone's unless another is given."""
     folder: Path = options.results_dir or results_home() / "results"
-    return folder.expanduser().absolute()
+    return absolute_path(folder)
 
 
 def ledger_of(results: Path) -> "Ledger":
@@ -92,12 +95,23 @@ def configuration_of(case: str) -> str:
     return re.sub(r"-s\d+$", "", case)
 
 
-def unknown_case(baselines: "Baselines", name: str, advice: str) -> CommandError:
-    """Return the error that a baseline has no run of a configuration, with the nearest names."""
-    from bench.near_names import did_you_mean
+def known_configuration(baselines: "Baselines", name: str, advice: str) -> str:
+    """Return the configuration of a baseline that a text is, or is a part of.
 
-    hint = did_you_mean(name, {run.series.configuration for run in baselines.runs}) or advice
-    return CommandError(f"{baselines.path} has no run of {name}: {hint}")
+    Args:
+        baselines: The baseline and its runs.
+        name: A configuration, or a part that only one has.
+        advice: What to do if there is none, and none of a similar name.
+
+    Raises:
+        CommandError: No configuration or several have the text; the message has the nearest names.
+    """
+    known = {run.series.configuration for run in baselines.runs}
+    if found := id_with(name, known):
+        return found
+    near = near_ids(name, known)
+    hint = f"did you mean {' or '.join(near)}?" if near else advice
+    raise CommandError(f"{baselines.path} has no run of {name}: {hint}")
 
 
 def night_options_of(options: argparse.Namespace) -> "NightOptions":

@@ -15,16 +15,20 @@ _LINE = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}, 
 class ProgressBar:
     """Progress of a step on the standard error stream: a bar on a terminal, lines in a log.
 
-    A log gets a line every tenth of the step, so that the mail of a cron job stays short.
+    A log gets a line every tenth of the step, or fewer, so that the mail of a cron job stays short.
 
     Args:
         label: Name of the step.
         unit: ``B`` for bytes, shown with prefixes; otherwise what is counted, such as ``files``.
         stream: Stream to write to.
+        lines: Maximum number of lines in a log.
     """
 
-    def __init__(self, label: str, unit: str = "B", stream: TextIO | None = None) -> None:
+    def __init__(
+        self, label: str, unit: str = "B", stream: TextIO | None = None, lines: int = 10
+    ) -> None:
         self._label, self._unit, self._stream = label, unit, stream or sys.stderr
+        self._lines = lines
         self._bar: _Bar | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
@@ -42,7 +46,7 @@ class ProgressBar:
                 leave=live,  # tqdm would end a log with an empty line
                 dynamic_ncols=live,
                 mininterval=0.1 if live else _LINE_SECONDS,
-                miniters=None if live else max(1, (total or 0) // 10),
+                miniters=None if live else max(1, (total or 0) // self._lines),
                 bar_format=None if live or not total else _LINE,
             )
             return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bench.arguments import positive, seconds
 from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
-from bench.commands.predict_summary import PredictSummary, what_next
+from bench.commands.predict_summary import PredictSummary, rough_threshold, what_next
 from bench.error_text import first_line
 from bench.printable import printable
 from models.catalog import MODELS
@@ -178,6 +178,8 @@ def _predict(
 def _next(
     options: argparse.Namespace, scorer: "Scorer", summary: PredictSummary
 ) -> "Iterator[str]":
+    from bench.predict.decision import calibration_of
+
     if summary.count == summary.failed or scorer.metadata.task == "classification":
         return
     calibrations = scorer.metadata.calibrations.values()
@@ -186,6 +188,9 @@ def _next(
     yield from what_next(
         options.checkpoint, options.maps, options.source, drawn=drawn, exportable=exportable
     )
+    if options.threshold is None and options.sensitivity is None:
+        own = calibration_of(scorer.metadata, options.head, options.category)
+        yield from rough_threshold(len(own.scores))
 
 
 def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":

@@ -63,3 +63,19 @@ def what_next(
         images = ["--images", *folders] if folders else ["--data-dir", "DATA"]
         command = bench_command("export", model, "--format", "onnx", *images, extra="onnx")
         yield f"for other programs: {command}"
+
+
+def rough_threshold(held_out: int) -> Iterator[str]:
+    """Yield what moves a threshold that comes from few held-out normal images.
+
+    Args:
+        held_out: Number of these images; 0 where there is no threshold.
+    """
+    from bench.predict.decision import MIN_HELD_OUT, how_to_move
+
+    if 0 < held_out < MIN_HELD_OUT:
+        images = f"{held_out} held-out image{'s' if held_out > 1 else ''}"
+        yield (
+            f"the threshold is set by {images}, fewer than {MIN_HELD_OUT}: "
+            f"{how_to_move(held_out)} moves it"
+        )

@@ -15,6 +15,7 @@ from bench.provenance.fingerprint import ROOT
 from bench.read_options import settings_from
 from bench.settings import Settings
 from datasets_lib.discover import FoundDataset
+from datasets_lib.paths import absolute_path
 
 _ELSEWHERE = {
     "--rerun": False,
@@ -70,7 +71,7 @@ def select(options: argparse.Namespace) -> Selected:
     from datasets_lib.discover import available_datasets
 
     options.bench_plugin = [*options.plugin, *(options.bench_plugin or [])]
-    load_extensions(file.expanduser().absolute() for file in options.bench_plugin)
+    load_extensions(map(absolute_path, options.bench_plugin))
     try:
         settings = settings_from(options, results_home())
         datasets = available_datasets(settings.data_dirs)

@@ -11,7 +11,7 @@ from bench.sparkline import sparkline
 
 if TYPE_CHECKING:
     from bench.record import Record
-    from bench.report.finished_run import Run
+    from bench.report.finished_run import FinishedRun
 
 _SPARK_LENGTH = 40
 
@@ -34,7 +34,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(run: "Run", earlier: "Sequence[Record]") -> Iterator[str]:
+def _lines(run: "FinishedRun", earlier: "Sequence[Record]") -> Iterator[str]:
     from bench.report.repeat import repeat_command
 
     record = run.record
@@ -116,7 +116,7 @@ def _remark(note: str | None) -> str:
     return f" ({note})" if note else ""
 
 
-def _files(run: "Run") -> Iterator[str]:
+def _files(run: "FinishedRun") -> Iterator[str]:
     """Yield where the run's files are, and which are missing."""
     if not run.record.artifacts:
         yield "files: none were written"

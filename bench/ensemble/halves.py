@@ -1,13 +1,12 @@
 """Two halves of the test images: one to choose an ensemble on, the other to report it on."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from datasets_lib.layouts.split import hash_key
+from datasets_lib.layouts.split import hash_key, prefix_of
 
 
 def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "") -> Tensor:
@@ -20,7 +19,7 @@ def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "
         names: Names of the test images.
         labels: Whether each is defective.
         prefix: Regular expression of the start of a file name; images of one prefix stay in one
-            half. Empty puts every image in a group of its own.
+            half, see `prefix_of`. Empty puts every image in a group of its own.
 
     Example:
         >>> selection_half(["a", "b", "c", "d"], [False, False, True, True]).sum().item()
@@ -28,18 +27,14 @@ def selection_half(names: Sequence[str], labels: Sequence[bool], prefix: str = "
     """
     groups: dict[str, list[int]] = {}
     for row, name in enumerate(names):
-        groups.setdefault(_group(name, prefix), []).append(row)
+        group = prefix_of(name.rpartition("/")[2], prefix)
+        groups.setdefault(group or name, []).append(row)
     chosen = torch.zeros(len(names), dtype=torch.bool)
     surplus: Counter[bool] = Counter()  # images of a label in the first half minus the second
-    for group in sorted(groups, key=hash_key):
-        counts = Counter(bool(labels[row]) for row in groups[group])
+    for rows in (groups[group] for group in sorted(groups, key=hash_key)):
+        counts = Counter(bool(labels[row]) for row in rows)
         first = sum(count * surplus[label] for label, count in counts.items()) <= 0
-        chosen[groups[group]] = first
+        chosen[rows] = first
         for label, count in counts.items():
             surplus[label] += count if first else -count
     return chosen
-
-
-def _group(name: str, prefix: str) -> str:
-    match = re.match(prefix, name.rpartition("/")[2]) if prefix else None
-    return match[0] if match else name

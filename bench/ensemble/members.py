@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.aggregate.frame import comparable_runs
 from bench.metrics.standardization import center_and_spread, standardized
 from bench.record import Record
-from bench.report.finished_run import ArraysError, Run, load_arrays
+from bench.report.finished_run import ArraysError, FinishedRun, load_arrays
 from bench.study import first_head, task_of
 from models.catalog import MODELS
 
@@ -35,7 +35,7 @@ class Member:
         held_out: Number of held-out normal images.
     """
 
-    run: Run
+    run: FinishedRun
     names: tuple[str, ...]
     labels: Tensor
     scores: Tensor
@@ -111,7 +111,7 @@ class Panel:
         return str(self.members[0].record.fingerprints.get("split_by", ""))
 
 
-def panels(runs: Iterable[Run]) -> list[Panel]:
+def panels(runs: Iterable[FinishedRun]) -> list[Panel]:
     """Return the newest finished anomaly runs by data, profile and machine.
 
     Only the first of a configuration's replicates joins: an ensemble combines different models. A
@@ -135,7 +135,7 @@ def panels(runs: Iterable[Run]) -> list[Panel]:
     return sorted(found, key=lambda panel: panel.title)
 
 
-def _panel(data: str, profile: str, environment: str, runs: Iterable[Run]) -> Panel:
+def _panel(data: str, profile: str, environment: str, runs: Iterable[FinishedRun]) -> Panel:
     members, left_out = [], {}
     for run in runs:
         try:
@@ -153,7 +153,7 @@ def _panel(data: str, profile: str, environment: str, runs: Iterable[Run]) -> Pa
     return Panel(data, profile, environment, tuple(members), left_out)
 
 
-def load_member(run: Run) -> Member:
+def load_member(run: FinishedRun) -> Member:
     """Return a run with its scores on the scale of its held-out normal images.
 
     Raises:
@@ -187,7 +187,7 @@ def load_member(run: Run) -> Member:
     )
 
 
-def read_arrays(run: Run, artifact: str) -> dict[str, Any]:
+def read_arrays(run: FinishedRun, artifact: str) -> dict[str, Any]:
     """Return the arrays of one of a run's files.
 
     Raises:

@@ -26,6 +26,7 @@ from bench.metrics.standardization import standardized
 from bench.metrics.thresholds import calibrated_threshold
 from bench.predict.predictor import Predictor, load_checkpoint
 from bench.predict.stream import BatchScores
+from bench.report.repeat import repeat_command
 from datasets_lib.atomic import atomic_path
 from datasets_lib.images.decode import UInt8
 
@@ -38,7 +39,7 @@ _MAX_MEMBERS = 20
 
 
 @dataclass(frozen=True)
-class Scale:
+class MemberScale:
     """How a member's predictions are put on the scale of held-out normal images.
 
     Attributes:
@@ -64,7 +65,7 @@ class EnsembleScorer:
     """
 
     def __init__(
-        self, metadata: Metadata, members: Sequence[Predictor], scales: Sequence[Scale]
+        self, metadata: Metadata, members: Sequence[Predictor], scales: Sequence[MemberScale]
     ) -> None:
         self.metadata, self._members, self._scales = metadata, members, scales
 
@@ -100,7 +101,7 @@ def save_ensemble(choice: Choice, path: Path) -> Path:
         )
     maps = _maps_of(members)
     scales = [
-        Scale(
+        MemberScale(
             member.head,
             member.center,
             member.spread,
@@ -172,14 +173,14 @@ def load_ensemble(path: Path, device: str = "cpu") -> EnsembleScorer:
     return EnsembleScorer(metadata, members, scales)
 
 
-def _described(text: bytes) -> tuple[Metadata, list[Scale]]:
+def _described(text: bytes) -> tuple[Metadata, list[MemberScale]]:
     content = json.loads(text)
     if content.get("format") != FORMAT or content.get("version") != VERSION:
         raise CheckpointError(
             f"found version {content.get('version')!r} of {content.get('format')!r}, but this "
             f"program reads {VERSION} of '{FORMAT}'; update it."
         )
-    scales = [Scale(**each) for each in content["scales"]]
+    scales = [MemberScale(**each) for each in content["scales"]]
     numbers = [(each.center, each.spread) for each in scales]
     if not 0 < len(scales) <= _MAX_MEMBERS or not all(
         math.isfinite(center) and 0 < spread < math.inf for center, spread in numbers
@@ -193,8 +194,8 @@ def _checkpoint_of(member: Member) -> Path:
     path = member.run.folder / saved if saved else None
     if path is None or not path.is_file():
         raise NoMemberError(
-            f"{member.name} has no saved model: run pytest bench -k {member.record.key.id} "
-            "--save-models"
+            f"{member.name} has no saved model: run it again with "
+            f"{repeat_command(member.record, '--save-models')}"
         )
     return path
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.checkpoint.metadata import Preprocessing
-from bench.export.description import TOLERANCE, Check
+from bench.export.description import TOLERANCE, ExportCheck
 from bench.export.errors import ExportError
 from bench.predict.predictor import Predictor, as_tensor
 from bench.predict.preprocessing import seen
@@ -24,13 +24,18 @@ _SMALLEST = 1e-30  # outputs that are all zero differ by nothing or by everythin
 _OWN_SIZE = 8  # images whose resizing is checked too
 
 Outputs = list[npt.NDArray[np.float32]]
-Run = Callable[[UInt8], Outputs]
+RunExport = Callable[[UInt8], Outputs]
 """Runs an export: images ``(B, h, w, 3)`` to scores and, where there are some, maps."""
 
 
 def compare(
-    run: Run, predictor: Predictor, head: str, files: Sequence[Path], any_size: bool, runtime: str
-) -> Check:
+    run: RunExport,
+    predictor: Predictor,
+    head: str,
+    files: Sequence[Path],
+    any_size: bool,
+    runtime: str,
+) -> ExportCheck:
     """Compare an export with its checkpoint in batches of 1 and of 16.
 
     Args:
@@ -60,7 +65,7 @@ def compare(
     )
     _require(largest, "", runtime)
     magnitude = float(np.abs(wanted[0]).max())
-    check = Check(len(files), BATCH_SIZES, largest, 0, None, None, magnitude, runtime)
+    check = ExportCheck(len(files), BATCH_SIZES, largest, 0, None, None, magnitude, runtime)
     if not any_size:
         return check
     own = images[:_OWN_SIZE]
@@ -90,7 +95,10 @@ def _predicted(predictor: Predictor, head: str, frames: UInt8) -> Outputs:
 
 
 def _difference(found: Outputs, wanted: Outputs, begin: int) -> float:
-    """Return the largest difference of a batch from the rows from ``begin`` on, see `Check`."""
+    """Return the largest difference of a batch from the rows from ``begin`` on.
+
+    See `ExportCheck`.
+    """
     if len(found) != len(wanted):
         raise ExportError(f"The export has {len(found)} outputs, wanted {len(wanted)}.")
     rows = slice(begin, begin + len(found[0]))

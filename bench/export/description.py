@@ -10,11 +10,11 @@ KEY = "proving_ground"
 """Key of the description in a file's metadata."""
 
 TOLERANCE = 1e-4
-"""Maximum difference between an export and its checkpoint, see `Check`."""
+"""Maximum difference between an export and its checkpoint, see `ExportCheck`."""
 
 
 @dataclass(frozen=True)
-class Check:
+class ExportCheck:
     """How an export was compared with its checkpoint, on real images.
 
     A difference is the largest over all scores, relative to the largest score, or over all map
@@ -64,7 +64,7 @@ class Description:
     any_size: bool
     opset: int | None
     made_by: str
-    check: Check | None = None
+    check: ExportCheck | None = None
 
     def to_json(self, indent: int | None = None) -> str:
         """Return JSON, on one line unless indented."""
@@ -83,7 +83,7 @@ def read_description(text: str) -> Description:
     try:
         values = json.loads(text)
         checkpoint = Metadata.from_json(json.dumps(values["checkpoint"]))
-        check = None if values["check"] is None else Check(**values["check"])
+        check = None if values["check"] is None else ExportCheck(**values["check"])
         return Description(**values | {"checkpoint": checkpoint, "check": check})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, CheckpointError):

@@ -11,7 +11,7 @@ import torch
 
 from bench.checkpoint.file import read_checkpoint
 from bench.checkpoint.metadata import Preprocessing
-from bench.export.check import Run, compare
+from bench.export.check import RunExport, compare
 from bench.export.description import Description
 from bench.export.errors import ExportError
 from bench.export.graph import ExportedModel
@@ -125,7 +125,7 @@ def exported_model(predictor: Predictor, head: str | None, any_size: bool) -> Ex
     return ExportedModel(predictor.model, own, head or metadata.heads[0], any_size).eval()
 
 
-def runner(path: Path, form: Format) -> tuple[Run, str]:
+def runner(path: Path, form: Format) -> tuple[RunExport, str]:
     """Return what runs a written file, and its name and version."""
     if form == "onnx":
         scorer = load_onnx(path)

@@ -12,7 +12,7 @@ from bench.interface.errors import TrainingError
 from bench.near_names import did_you_mean
 from bench.protocol import PROFILES
 from bench.settings import Settings
-from datasets_lib.paths import data_dirs, default_cache_dir
+from datasets_lib.paths import absolute_path, data_dirs, default_cache_dir
 
 Folder = str | os.PathLike[str]
 
@@ -41,7 +41,7 @@ class Globals:
             faster on the device. Evaluation is always float32.
         cache_dir: Folder of decoded images and features; None means the user's cache.
         plugins: Python files that register models, datasets and the like.
-        pictures: Whether a picture of every test image is drawn, next to the plots of a run.
+        panels: Whether a picture of every test image is drawn, next to the plots of a run.
         measurements: Whether speed, memory and size are measured, which takes up to ten seconds.
         tensorboard: Whether TensorBoard event files are written.
         verbose: Whether progress and results are printed.
@@ -59,7 +59,7 @@ class Globals:
     precision: str | None = None
     cache_dir: Folder | None = None
     plugins: Sequence[Folder] = ()
-    pictures: bool = True
+    panels: bool = True
     measurements: bool = True
     tensorboard: bool = False
     verbose: bool = True
@@ -147,7 +147,7 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
     Raises:
         TrainingError: A folder of weights is missing.
     """
-    cache_dir = _path(chosen.cache_dir) if chosen.cache_dir else default_cache_dir().absolute()
+    cache_dir = _path(chosen.cache_dir or default_cache_dir())
     device = chosen.device or ("cuda" if cuda_present() else "cpu")
     given = None if chosen.dataset_dir is None else list(_paths(chosen.dataset_dir))
     weights_dirs = _paths(chosen.backbone_dir or ())
@@ -169,7 +169,7 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
         save_models=True,
         workers=max(1, chosen.num_workers),
         seed_base=chosen.seed,
-        panels=chosen.pictures,
+        panels=chosen.panels,
         measurements=chosen.measurements,
         **options,
     )
@@ -181,4 +181,4 @@ def _paths(given: Folder | Sequence[Folder]) -> tuple[Path, ...]:
 
 
 def _path(folder: Folder) -> Path:
-    return Path(folder).expanduser().absolute()
+    return absolute_path(Path(folder))

@@ -28,6 +28,7 @@ from datasets_lib.discover import available_datasets
 from datasets_lib.images.geometry import FITS, Fit
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id
+from datasets_lib.paths import absolute_path
 from models.components.image_size import image_size
 
 if TYPE_CHECKING:
@@ -91,14 +92,14 @@ def train(
         overlap: Pixels that neighboring tiles share.
         normalize: Whether a frozen backbone normalizes images as its weights want it. Models
             without one see images in [0, 1] either way.
-        resume_from: File to resume from: what ``keep_state`` saved, as if training had not ended,
-            or a saved model, with a new optimizer. An interrupted call needs none: repeating it
-            resumes where it stopped.
+        resume_from: File to resume from: what ``keep_state`` saved, as if training had not ended
+            except that early stopping counts anew, or a saved model, with a new optimizer. An
+            interrupted call needs none: repeating it resumes where it stopped.
         keep_state: Whether the state of the training is kept, to resume from it later.
         recipe: Name of a recipe, such as ``tuned``.
         augmentation: Name of an augmentation of the training images.
         pretrained: Whether backbones start from their weights; None means where weights exist.
-        replicate: Number that is added to the seed.
+        replicate: Number that is added to the seed; with ``shots``, each has images of its own.
         shots: Number of training images; None means all of them.
         multi_class: Whether ``all`` means one model for all categories.
         rerun: Whether finished cases are trained again.
@@ -130,7 +131,7 @@ def train(
         tiles=tiles,
         overlap=overlap if tiles is not None else 0,
         normalize=normalize,
-        resume_from=None if resume_from is None else Path(resume_from).expanduser().absolute(),
+        resume_from=None if resume_from is None else absolute_path(Path(resume_from)),
         keep_state=keep_state,
         rerun=rerun,
     )

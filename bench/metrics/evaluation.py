@@ -32,7 +32,7 @@ class MetricValues:
     thresholds: tuple[Threshold, ...] = ()
 
 
-class Inputs(Protocol):
+class MetricInputs(Protocol):
     """Inputs of the metrics of one level."""
 
     @property
@@ -48,7 +48,7 @@ class MissingInputs:
     reason: str
 
 
-def compute_metrics(*inputs: Inputs) -> MetricValues:
+def compute_metrics(*inputs: MetricInputs) -> MetricValues:
     """Compute the registered metrics of the inputs' levels, in the order of registration.
 
     Args:
@@ -132,7 +132,7 @@ def classification_metrics(
     return compute_metrics(ClassInputs(logits, labels, epochs))
 
 
-def _compute(metric: Metric, inputs: Inputs) -> tuple[Value, str]:
+def _compute(metric: Metric, inputs: MetricInputs) -> tuple[Value, str]:
     """Return a metric's value, and why it is ``nan``."""
     if isinstance(inputs, MissingInputs):
         return Value(math.nan), inputs.reason

@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Counts:
+class PixelCounts:
     """Pixels by level of their score, the highest level first.
 
     Attributes:
@@ -41,9 +41,9 @@ class Counts:
     overlap: Floats
     regions: int
 
-    def plus(self, image: "Counts", sign: int = 1) -> "Counts":
+    def plus(self, image: "PixelCounts", sign: int = 1) -> "PixelCounts":
         """Return the counts with those of an image, or without them for a sign of −1."""
-        return Counts(
+        return PixelCounts(
             self.normal + sign * image.normal,
             self.defective + sign * image.defective,
             self.overlap + sign * image.overlap,
@@ -51,19 +51,19 @@ class Counts:
         )
 
 
-def _auroc(counts: Counts) -> float:
+def _auroc(counts: PixelCounts) -> float:
     below = counts.normal.sum() - counts.normal.cumsum()
     wins = (counts.defective * (below + counts.normal / 2)).sum()
     return float(wins / counts.normal.sum() / counts.defective.sum())
 
 
-def _average_precision(counts: Counts) -> float:
+def _average_precision(counts: PixelCounts) -> float:
     hits = counts.defective.cumsum()
     flagged = np.maximum(hits + counts.normal.cumsum(), 1)
     return float((counts.defective * hits / flagged).sum() / counts.defective.sum())
 
 
-def _overlap_area(counts: Counts, limit: float) -> float:
+def _overlap_area(counts: PixelCounts, limit: float) -> float:
     """Return the area under the per-region overlap up to a false-positive rate, over that rate."""
     rate = np.concatenate([[0.0], counts.normal.cumsum() / counts.normal.sum()])
     overlap = np.concatenate([[0.0], counts.overlap.cumsum() / counts.regions])
@@ -72,7 +72,7 @@ def _overlap_area(counts: Counts, limit: float) -> float:
     return float(((heights[1:] + heights[:-1]) / 2 * widths).sum() / limit)
 
 
-JACKKNIFED: Mapping[str, Callable[[Counts], float]] = {
+JACKKNIFED: Mapping[str, Callable[[PixelCounts], float]] = {
     "pixel_auroc": _auroc,
     "pixel_ap": _average_precision,
     "aupro_30": partial(_overlap_area, limit=0.3),
@@ -168,7 +168,7 @@ class _CountsByImage:
         self._count = len(used)
         self._regions = label_regions(torch.from_numpy(np.ascontiguousarray(masks)))
 
-    def __iter__(self) -> Iterator[Counts]:
+    def __iter__(self) -> Iterator[PixelCounts]:
         regions = self._regions
         offsets, sizes = regions.offsets.numpy(), regions.sizes.numpy()
         for image, (bits, mask) in enumerate(zip(self._bits, self._masks, strict=True)):
@@ -176,14 +176,14 @@ class _CountsByImage:
             own = slice(offsets[image], offsets[image + 1])
             positions = regions.positions[own].numpy() - image * len(bits)
             ids = regions.ids[own].numpy()
-            yield Counts(
+            yield PixelCounts(
                 self._histogram(levels[~mask]),
                 self._histogram(levels[mask]),
                 self._histogram(levels[positions], 1 / sizes[ids]),
                 len(np.unique(ids)),
             )
 
-    def whole(self) -> Counts:
+    def whole(self) -> PixelCounts:
         """Return the counts over all images."""
         total = None
         for own in self:

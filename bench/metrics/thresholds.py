@@ -218,7 +218,7 @@ def false_alarm_bound(count: int) -> float:
 
 
 def _conformal_rank(count: int, coverage: float) -> int:
-    # Rounded first: (n + 1) · 0.95 of n = 199 must not come out a hair above 190.
+    # Rounded first: (n + 1) · 0.55 of n = 99 comes out a hair above 55.
     return min(count, math.ceil(round((count + 1) * coverage, 9)))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.page.page import write_pages
 from bench.page.source import Source, page_name
-from bench.report.finished_run import Run
+from bench.report.finished_run import FinishedRun
 from bench.report.leaderboard import write_board
 from bench.store import Store
 
@@ -52,5 +52,5 @@ def results_lines(store: Store, folder: Path) -> Iterator[str]:
         yield f"page         {page}"
 
 
-def _configuration(run: Run) -> tuple[str, str]:
+def _configuration(run: FinishedRun) -> tuple[str, str]:
     return run.record.case.configuration, run.record.key.profile

@@ -19,7 +19,7 @@ from bench.page.source import Source, page_name, replicates_of
 from bench.page.words import Words, words
 from bench.printable import printable
 from bench.record import Record
-from bench.report.finished_run import Run
+from bench.report.finished_run import FinishedRun
 from bench.report.metric_order import metrics_in_order
 from bench.report.repeat import repeat_command
 from bench.studies import ranking_of
@@ -32,7 +32,7 @@ _CURVE = "curve"
 """Picture of the training loss, which the page draws itself."""
 
 
-def case_page(run: Run, source: Source, folder: Path, lang: str = "en") -> str:
+def case_page(run: FinishedRun, source: Source, folder: Path, lang: str = "en") -> str:
     """Return the page of a run.
 
     Args:
@@ -63,7 +63,7 @@ def case_page(run: Run, source: Source, folder: Path, lang: str = "en") -> str:
     return document(key.id, lang, [element("main", *body, class_="case")], script=False)
 
 
-def pictures_of(run: Run) -> dict[str, Path]:
+def pictures_of(run: FinishedRun) -> dict[str, Path]:
     """Return the pictures of a run that are on disk, by name; only files in its results folder."""
     found = {}
     root = run.folder.resolve()
@@ -136,7 +136,9 @@ def _scaled(record: Record, scale: float) -> list[list[float]]:
     return [[seen, scale * value] for seen, value in record.epochs]
 
 
-def _pictures(run: Run, folder: Path, t: Words, drawn: Collection[str]) -> Iterator[Element]:
+def _pictures(
+    run: FinishedRun, folder: Path, t: Words, drawn: Collection[str]
+) -> Iterator[Element]:
     """Yield a run's pictures except those of what the page draws itself."""
     yield element("h2", t("Pictures"))
     found = False
@@ -215,7 +217,7 @@ def _links(records: Iterable[Record]) -> Iterator[Element]:
         yield element("li", link, shown)
 
 
-def _record(run: Run, folder: Path, t: Words) -> Iterator[Element]:
+def _record(run: FinishedRun, folder: Path, t: Words) -> Iterator[Element]:
     """Yield a link to the file of the record where it lies below the page, and the record."""
     yield element("h2", t("Record"))
     name = printable(run.file.name)

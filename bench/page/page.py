@@ -15,7 +15,7 @@ from bench.page.source import Source, page_name
 from bench.page.table import results_table, row_keys
 from bench.page.words import Words, words
 from bench.printable import printable
-from bench.report.finished_run import Run
+from bench.report.finished_run import FinishedRun
 from datasets_lib.atomic import atomic_path
 
 _OURS = re.compile(r".+-[0-9a-f]{10}\.html")
@@ -47,7 +47,7 @@ def write_page(
 def write_pages(
     source: Source,
     folder: Path,
-    runs: Iterable[Run],
+    runs: Iterable[FinishedRun],
     lang: str = "en",
     *,
     linked: bool = True,

@@ -16,7 +16,7 @@ from bench.aggregate.rows import Row, Table
 from bench.record import Record
 from bench.regression.ledger import Alarm, Ledger
 from bench.report.board import Board, RankedTable, make_board
-from bench.report.finished_run import Run
+from bench.report.finished_run import FinishedRun
 from bench.store import read_records
 
 
@@ -85,7 +85,7 @@ class Source:
     def __init__(self, files: Iterable[Path]) -> None:
         files = list(files)
         self._folders = sorted({file.parent.parent for file in files})
-        runs = [Run(r, file) for file in sorted(set(files)) for r in read_records([file])]
+        runs = [FinishedRun(r, file) for file in sorted(set(files)) for r in read_records([file])]
         self.runs = sorted(runs, key=lambda run: (recency_key(run.record), run.file.name))
 
     @cached_property
@@ -145,7 +145,7 @@ class Source:
         return [*whole, *((group, place) for group in groups for place in group.partial)]
 
     @cached_property
-    def shown(self) -> list[Run]:
+    def shown(self) -> list[FinishedRun]:
         """The runs that have a page: those in a table, and the newest of cases that failed."""
         chosen = {id(record) for runs in self.sections for record in runs.records}
         chosen |= {id(record) for record in self.failed}

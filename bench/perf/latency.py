@@ -29,6 +29,7 @@ from bench.predict.stream import predict_stream
 from bench.run.batch import make_batch
 from bench.run.training.precision import to_float
 from datasets_lib.images.decode import read_file
+from datasets_lib.paths import absolute_path
 from models.catalog import MODELS
 from models.components.base import AnomalyModel
 
@@ -38,7 +39,7 @@ WARM_UP = 10
 def main() -> None:
     """Train, time and print the table."""
     options = _options()
-    data_dir = options.images_dir.expanduser().absolute()
+    data_dir = absolute_path(options.images_dir)
     mvtec_like.write_mvtec_like(data_dir)
     category = data_dir / mvtec_like.DATASET / mvtec_like.CATEGORY
     images = sorted(category.glob("test/*/*.png"))[: options.images]

@@ -19,7 +19,7 @@ from bench.perf import mvtec_like
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
 from bench.perf.zoo_sides import (
     ProcessFailedError,
-    Task,
+    Workload,
     run_ours,
     run_ours_together,
     run_peer,
@@ -28,7 +28,7 @@ from bench.perf.zoo_tables import (
     OURS,
     PEER,
     WARM,
-    Run,
+    TimedRun,
     median_or_limit,
     parts_table,
     quality_table,
@@ -36,6 +36,7 @@ from bench.perf.zoo_tables import (
 )
 from bench.rounding import rounded_down
 from datasets_lib.discover import find_datasets
+from datasets_lib.paths import absolute_path
 from models.catalog import MODELS
 from models.components.weights import WeightsMissingError, load_state, resolve
 
@@ -50,9 +51,9 @@ _SMALL = [
 def main() -> None:
     """Run the rounds and print the tables."""
     options = _options()
-    measured: dict[str, dict[str, list[Run]]] = {}
+    measured: dict[str, dict[str, list[TimedRun]]] = {}
     failures = []
-    tasks = list(_tasks(options))
+    workloads = list(_workloads(options))
     machine = environment(options.device)
     print(
         f"{machine.get('gpu', 'no GPU')}, {machine['cpu']}, {machine['cores']} cores, "
@@ -61,13 +62,13 @@ def main() -> None:
         f"torch {machine['torch']}",
         flush=True,
     )
-    for task in tasks:
+    for workload in workloads:
         try:
-            measured[task.case.model] = _rounds(task, options)
+            measured[workload.case.model] = _rounds(workload, options)
         except ProcessFailedError as failure:
-            failures.append(f"{task.case.model}: {failure}")
+            failures.append(f"{workload.case.model}: {failure}")
     if len(measured) > 1:
-        print(_together([task for task in tasks if task.model in measured], measured))
+        print(_together([each for each in workloads if each.model in measured], measured))
     print()
     print(speed_table(measured), quality_table(measured), parts_table(measured), sep="\n\n")
     print(f"\n{_settings(options, measured)}")
@@ -75,34 +76,34 @@ def main() -> None:
         raise SystemExit("\n\n".join(failures))
 
 
-def _rounds(task: Task, options: argparse.Namespace) -> dict[str, list[Run]]:
-    runs: dict[str, list[Run]] = {side: [] for side in _sides(options)}
+def _rounds(workload: Workload, options: argparse.Namespace) -> dict[str, list[TimedRun]]:
+    runs: dict[str, list[TimedRun]] = {side: [] for side in _sides(options)}
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as folder:
             for side, of_side in runs.items():
                 if side == PEER:
-                    run = run_peer(task, options.peer_python)
+                    run = run_peer(workload, options.peer_python)
                 else:
-                    run = run_ours(task, Path(folder), rerun=side == WARM)
+                    run = run_ours(workload, Path(folder), rerun=side == WARM)
                 of_side.append(run)
                 took = f"{run.seconds:.1f} s" if run.seconds else f"stopped at {run.limit_s} s"
-                print(f"{task.case.model}, {side}: {took}", flush=True)
+                print(f"{workload.case.model}, {side}: {took}", flush=True)
     return runs
 
 
-def _together(tasks: list[Task], measured: dict[str, dict[str, list[Run]]]) -> str:
+def _together(workloads: list[Workload], measured: dict[str, dict[str, list[TimedRun]]]) -> str:
     """Time one session of ours with all models; return a line that compares it with the peer's."""
     with tempfile.TemporaryDirectory() as folder:
-        ours = run_ours_together(tasks, Path(folder))
-    peers = [median_or_limit(measured[task.model][PEER]) for task in tasks]
+        ours = run_ours_together(workloads, Path(folder))
+    peers = [median_or_limit(measured[workload.model][PEER]) for workload in workloads]
     stopped = any(run.seconds is None for runs in measured.values() for run in runs[PEER])
     total, bound = sum(peers), "more than " if stopped else ""
     if ours is None:
         return "One session of ours with all models was stopped."
     ratio = rounded_down(total / ours, 1) if stopped else total / ours
     return (
-        f"One session of ours with all {len(tasks)} models: {ours:.0f} s; the peer's processes: "
-        f"{bound}{total:.0f} s, {bound}{ratio:.1f} ×"
+        f"One session of ours with all {len(workloads)} models: {ours:.0f} s; the peer's "
+        f"processes: {bound}{total:.0f} s, {bound}{ratio:.1f} ×"
     )
 
 
@@ -110,8 +111,8 @@ def _sides(options: argparse.Namespace) -> tuple[str, ...]:
     return (OURS, WARM, PEER) if options.warm else (OURS, PEER)
 
 
-def _tasks(options: argparse.Namespace) -> Iterator[Task]:
-    data_dir = options.images_dir.expanduser().absolute()
+def _workloads(options: argparse.Namespace) -> Iterator[Workload]:
+    data_dir = absolute_path(options.images_dir)
     if options.data is None:
         mvtec_like.write_mvtec_like(data_dir)
     name = options.data or f"{mvtec_like.DATASET}.{mvtec_like.CATEGORY}"
@@ -122,7 +123,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
     models = _SMALL if options.models == ["all"] else options.models
     for model in models:
         weights = _weights(model, options.weights_dir)
-        yield Task(
+        yield Workload(
             model=model,
             dataset=dataset,
             category=category,
@@ -153,7 +154,7 @@ def _weights(model: str, folder: Path | None) -> Path | None:
     return resolved.path
 
 
-def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Run]]]) -> str:
+def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[TimedRun]]]) -> str:
     """Return the settings behind the tables, each with the models that it applies to."""
     models_by_setting: dict[str, dict[str, None]] = {}
     for model, runs in measured.items():

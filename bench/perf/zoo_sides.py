@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.case import Case
 from bench.environment import environment
-from bench.perf.zoo_tables import Run
+from bench.perf.zoo_tables import TimedRun
 from bench.record import Record, from_json
 from models.catalog import MODELS
 
@@ -26,7 +26,7 @@ class ProcessFailedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Task:
+class Workload:
     """A model, data and limits that both sides run under.
 
     Attributes:
@@ -77,66 +77,71 @@ class Task:
         return batch * max(1, round(count / batch))
 
 
-def run_ours(task: Task, folder: Path, *, rerun: bool = False) -> Run:
+def run_ours(workload: Workload, folder: Path, *, rerun: bool = False) -> TimedRun:
     """Run a session with our case, from start to written tables.
 
     Args:
-        task: Model, data and limits.
+        workload: Model, data and limits.
         folder: Folder of results and cache; a new folder means a cold cache.
         rerun: Whether the case has run in this folder before.
     """
-    command = _session([task], folder) + (["--rerun"] if rerun else [])
-    seconds, _ = timed(command, task.timeout_s)
+    command = _session([workload], folder) + (["--rerun"] if rerun else [])
+    seconds, _ = timed(command, workload.timeout_s)
     if seconds is None:
-        return Run(None, limit_s=task.timeout_s)
-    record = _record(folder / "results" / "runs" / "records.jsonl", task.case.id)
-    metrics = record.metrics[MODELS[task.model].heads[0]]
-    about = {"batch": str(record.protocol["recipe"]["batch_size"]), "precision": task.precision}
-    return Run(seconds, metrics, record.timings, about)
+        return TimedRun(None, limit_s=workload.timeout_s)
+    record = _record(folder / "results" / "runs" / "records.jsonl", workload.case.id)
+    metrics = record.metrics[MODELS[workload.model].heads[0]]
+    about = {"batch": str(record.protocol["recipe"]["batch_size"]), "precision": workload.precision}
+    return TimedRun(seconds, metrics, record.timings, about)
 
 
-def run_ours_together(tasks: Sequence[Task], folder: Path) -> float | None:
-    """Run one session with the cases of all tasks; return its seconds, None if it was stopped."""
-    seconds, _ = timed(_session(tasks, folder), sum(task.timeout_s for task in tasks))
+def run_ours_together(workloads: Sequence[Workload], folder: Path) -> float | None:
+    """Run one session with the cases of all workloads; return its seconds, None if stopped."""
+    seconds, _ = timed(
+        _session(workloads, folder), sum(workload.timeout_s for workload in workloads)
+    )
     if seconds is not None:
-        for task in tasks:
-            _record(folder / "results" / "runs" / "records.jsonl", task.case.id)
+        for workload in workloads:
+            _record(folder / "results" / "runs" / "records.jsonl", workload.case.id)
     return seconds
 
 
-def _session(tasks: Sequence[Task], folder: Path) -> list[str]:
-    """Return the command of a session; all tasks share the same data, weights and limits."""
-    task, images = tasks[0], min(each.images for each in tasks)
+def _session(workloads: Sequence[Workload], folder: Path) -> list[str]:
+    """Return the command of a session; all workloads share the same data, weights and limits."""
+    workload, images = workloads[0], min(each.images for each in workloads)
     command = [sys.executable, "-m", "pytest", "bench", "-q"]
-    command += ["-k", " or ".join(each.case.id for each in tasks)]
-    command += ["--recipes", ",".join(dict.fromkeys(each.recipe for each in tasks))]
-    command += ["--profile", "original", "--device", task.device, "--precision", task.precision]
+    command += ["-k", " or ".join(each.case.id for each in workloads)]
+    command += ["--recipes", ",".join(dict.fromkeys(each.recipe for each in workloads))]
+    command += ["--profile", "original"]
+    command += ["--device", workload.device, "--precision", workload.precision]
     command += ["--images-seen", str(images)]
-    command += ["--data-dir", str(task.data_dir), "--no-pictures", "--no-measurements"]
+    command += ["--data-dir", str(workload.data_dir), "--no-pictures", "--no-measurements"]
     command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    weights = next((each.weights for each in tasks if each.weights is not None), None)
+    weights = next((each.weights for each in workloads if each.weights is not None), None)
     return command if weights is None else [*command, "--weights-dir", str(weights.parent)]
 
 
-def run_peer(task: Task, python: Path) -> Run:
+def run_peer(workload: Workload, python: Path) -> TimedRun:
     """Run the peer's fit and test; its time ends when its metrics are printed."""
-    command = [str(python), "-I", str(PEER_SCRIPT), task.model, str(task.folder)]
-    command += ["--batch", str(task.batch), "--device", task.device]
-    if task.images_seen is not None:
-        command += ["--images-seen", str(task.images_seen)]
-    if task.weights is not None:
-        command += ["--weights", str(task.weights)]
-    seconds, printed = timed([*command, "--started", repr(time.time())], task.timeout_s)
+    command = [str(python), "-I", str(PEER_SCRIPT), workload.model, str(workload.folder)]
+    command += ["--batch", str(workload.batch), "--device", workload.device]
+    if workload.images_seen is not None:
+        command += ["--images-seen", str(workload.images_seen)]
+    if workload.weights is not None:
+        command += ["--weights", str(workload.weights)]
+    seconds, printed = timed([*command, "--started", repr(time.time())], workload.timeout_s)
     if seconds is None:
-        return Run(None, limit_s=task.timeout_s)
+        return TimedRun(None, limit_s=workload.timeout_s)
     answer: dict[str, Any] = json.loads(printed.rstrip().rpartition("\n")[2])
-    machine = environment(task.device)
+    machine = environment(workload.device)
     about = {name: answer[name] for name in ("batch", "threads", "python")} | answer["versions"]
     about["on"] = f"{machine['cpu']} with {machine['cores']} cores"
-    if task.device == "cuda":
+    if workload.device == "cuda":
         about["on"] = f"{machine['gpu']}, {about['on']}"
     parts = {name: answer[name] for name in ("import_s", "fit_s", "test_s")}
-    return Run(answer["seconds"], answer["metrics"], parts, {k: str(v) for k, v in about.items()})
+    return TimedRun(
+        answer["seconds"], answer["metrics"], parts, {k: str(v) for k, v in about.items()}
+    )
 
 
 def timed(command: Sequence[str], timeout_s: float) -> tuple[float | None, str]:

@@ -15,7 +15,7 @@ QUALITY = {"image_auroc": "Image AUROC", "pixel_auroc": "Pixel AUROC", "aupro_30
 
 
 @dataclass(frozen=True)
-class Run:
+class TimedRun:
     """One process, from start to metrics.
 
     Attributes:
@@ -33,7 +33,7 @@ class Run:
     limit_s: float | None = None
 
 
-Runs = Mapping[str, Sequence[Run]]
+Runs = Mapping[str, Sequence[TimedRun]]
 """The runs of one model, by side."""
 
 
@@ -76,25 +76,25 @@ def parts_table(measured: Mapping[str, Runs]) -> str:
     return table(["Model", "Side", "Part", "s"], lines, words=(0, 1, 2))
 
 
-def median_or_limit(runs: Sequence[Run]) -> float:
+def median_or_limit(runs: Sequence[TimedRun]) -> float:
     """Return the median seconds of runs, or the time limit at which all of them were stopped."""
     median = _median(runs)
     return median if median is not None else (runs[-1].limit_s or 0.0)
 
 
-def _median(runs: Sequence[Run]) -> float | None:
+def _median(runs: Sequence[TimedRun]) -> float | None:
     finished = [run.seconds for run in runs if run.seconds is not None]
     return statistics.median(finished) if finished else None
 
 
-def _seconds(runs: Sequence[Run]) -> str:
+def _seconds(runs: Sequence[TimedRun]) -> str:
     median = _median(runs)
     if median is not None:
         return f"{median:.1f}"
     return f"> {runs[-1].limit_s:.0f} (stopped)" if runs else EMPTY
 
 
-def _ratio(peer: Sequence[Run], ours: Sequence[Run]) -> str:
+def _ratio(peer: Sequence[TimedRun], ours: Sequence[TimedRun]) -> str:
     """Return how many times as fast ours is; a lower bound if the peer was stopped."""
     ours_s, peer_s = _median(ours), _median(peer)
     if ours_s is None or not peer:

@@ -14,7 +14,7 @@ from bench.rounding import at_most
 
 DEFAULT_RULE = "calibrated_p95"
 
-_MIN_HELD_OUT = 19
+MIN_HELD_OUT = 19
 """Minimum number of normal images whose largest score bounds 95 % of others: 1 / (n + 1) ≤ 5 %."""
 
 
@@ -136,7 +136,7 @@ def choose_rule(
             return Rule(rules[name], pixels, f"{name}, which was chosen on test labels")
         count = len(own.scores)
         about = f"{name} of {count} held-out normal images"
-        if name == DEFAULT_RULE and count < _MIN_HELD_OUT:
+        if name == DEFAULT_RULE and count < MIN_HELD_OUT:
             about += f", the largest score: expect up to {at_most(1 / (count + 1))} false alarms"
         return Rule(rules[name], pixels, about)
     offered = ", ".join(rules) or "none"
@@ -150,6 +150,24 @@ def choose_rule(
     raise RuleError(
         f"--threshold {name}: wanted a number or a rule of the checkpoint; {hint} {offered}."
     )
+
+
+def how_to_move(count: int) -> str:
+    """Return the options of ``predict`` that lower a calibrated threshold, with their effect.
+
+    Args:
+        count: Number of held-out normal images.
+
+    >>> how_to_move(5)
+    '--sensitivity 0.66 (leaves their highest score out) or --threshold N'
+    """
+    if count < 2:
+        return "--threshold N"
+    if count >= MIN_HELD_OUT:
+        return "--sensitivity 0.9 (one false alarm in ten) or --threshold N"
+    # Rounded down, so that the rank of `Sensitivity.of` is that of the second highest.
+    quantile = math.floor(100 * (count - 1) / (count + 1)) / 100
+    return f"--sensitivity {quantile:g} (leaves their highest score out) or --threshold N"
 
 
 def score01(own: Calibration, score: float) -> float | None:

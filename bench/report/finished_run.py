@@ -20,7 +20,7 @@ class ArraysError(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished run and the file of its record."""
 
     record: Record

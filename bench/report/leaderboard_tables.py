@@ -187,10 +187,7 @@ def _textures_note(row: Row) -> str:
 def _few_shot_note(table: Table) -> str:
     if not table.shots:
         return ""
-    return say(
-        "Every seed trains on the same images, so what another choice of images would change is "
-        "not covered."
-    )
+    return say("Each seed trains on images of its own, the same ones for every model.")
 
 
 def _count_only(ranked: RankedTable, row: Row, metrics: Sequence[Metric]) -> list[str]:

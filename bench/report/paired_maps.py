@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report.finished_run import (
     ArraysError,
     ComparisonError,
-    Run,
+    FinishedRun,
     load_arrays,
     unpacked_masks,
 )
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def compare_maps(
-    metric: str, runs: Sequence[Run], heads: Sequence[str], names: Any, labels: Any
+    metric: str, runs: Sequence[FinishedRun], heads: Sequence[str], names: Any, labels: Any
 ) -> "Comparison":
     """Compare a pixel metric of two runs on the same images.
 
@@ -52,7 +52,7 @@ def compare_maps(
         ) from None
 
 
-def _maps(run: Run, head: str, names: Any) -> tuple[Any, Any]:
+def _maps(run: FinishedRun, head: str, names: Any) -> tuple[Any, Any]:
     """Return ``(N, H, W)`` maps of a head and masks of a run's test images."""
     path, wanted = run.path_of("maps"), ("names", f"maps.{head}", "masks")
     try:

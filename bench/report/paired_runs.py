@@ -1,15 +1,14 @@
 """Find two runs among records and compare their predictions on the same images."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.frame import recency_key, run_quality
-from bench.near_names import did_you_mean
 from bench.record import CROP_SUFFIX, Record
-from bench.report.finished_run import ArraysError, ComparisonError, Run, load_arrays
-from bench.store import read_records
+from bench.report.finished_run import ArraysError, ComparisonError, FinishedRun, load_arrays
+from bench.report.repeat import repeat_command
+from bench.short_ids import near_ids
 from bench.studies import ranking_of
 from bench.study import RANKING, task_of
 
@@ -19,21 +18,22 @@ if TYPE_CHECKING:
 _THRESHOLD = "calibrated_p95"
 
 
-def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) -> tuple[Run, Run]:
+def find_runs(
+    candidates: Sequence[FinishedRun], ids: tuple[str, str], profile: str | None
+) -> tuple[FinishedRun, FinishedRun]:
     """Return the finished run that stands for each case id in the tables, both of one profile.
 
     A whole run of the catalog's recipe comes before a quick look at it, then the newest.
 
     Args:
-        files: JSONL files of records, each in ``RESULTS/runs``.
+        candidates: Runs of all cases.
         ids: Ids of the two cases.
         profile: Profile of both runs; None if only one profile has both.
 
     Raises:
         ComparisonError: There are no such runs, or several profiles have them.
     """
-    runs: dict[tuple[str, str], Run] = {}
-    candidates = [Run(record, file) for file in files for record in read_records([file])]
+    runs: dict[tuple[str, str], FinishedRun] = {}
     for run in sorted(candidates, key=_table_key):
         key = run.record.key
         if run.record.status == "ok" and profile in {None, key.profile}:
@@ -54,7 +54,7 @@ def find_runs(files: Iterable[Path], ids: tuple[str, str], profile: str | None) 
     return runs[ids[0], name], runs[ids[1], name]
 
 
-def _table_key(run: Run) -> tuple[object, ...]:
+def _table_key(run: FinishedRun) -> tuple[object, ...]:
     return run_quality(run.record), recency_key(run.record)
 
 
@@ -63,15 +63,16 @@ def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
     under = f" under profile {profile}" if profile else ""
     of_case = [record for record in records if record.key.id == case]
     ended = f" (its last one ended as {of_case[-1].outcome})" if of_case else ""
-    ids = set() if of_case else {record.key.id for record in records}
-    meant = did_you_mean(case, ids, " Did you mean")
-    return (
-        f"The records have no finished run of {case}{under}{ended}.{meant} Run it with "
-        f"pytest bench -k {case}, or name the files that have it with --records."
-    )
+    none = f"The records have no finished run of {case}{under}{ended}."
+    near = [] if of_case else near_ids(case, {record.key.id for record in records})
+    if near:
+        return f"{none} Did you mean {' or '.join(near)}?"
+    same = [record for record in of_case if profile in {None, record.key.profile}]
+    command = repeat_command(same[-1]) if same else f"pytest bench -k {case}"
+    return f"{none} Name the files that have it with --records, or run it: {command}"
 
 
-def _check_data(first: Run, second: Run) -> None:
+def _check_data(first: FinishedRun, second: FinishedRun) -> None:
     """Reject runs on different data, and runs of one model for all categories."""
     one, other = first.record, second.record
     for run in (first, second):
@@ -89,7 +90,7 @@ def _check_data(first: Run, second: Run) -> None:
 
 
 def compare_runs(
-    first: Run, second: Run, head: str | None = None, metric: str | None = None
+    first: FinishedRun, second: FinishedRun, head: str | None = None, metric: str | None = None
 ) -> "Comparison":
     """Compare two runs by their predictions.
 
@@ -104,16 +105,8 @@ def compare_runs(
         ComparisonError: Artifacts are missing or damaged, the images are not the same, or the runs
             have no such head or metric.
     """
-    from torch import from_numpy
-
-    from bench.metrics.comparison import (
-        BOOTSTRAPPED,
-        compare_aurocs,
-        compare_classifiers,
-        compare_resampled,
-    )
+    from bench.metrics.comparison import BOOTSTRAPPED
     from bench.metrics.pixel_jackknife import JACKKNIFED
-    from bench.report.paired_maps import compare_maps
 
     task, other = task_of(first.record), task_of(second.record)
     if task != other:
@@ -132,9 +125,31 @@ def compare_runs(
     metrics = ("top1",) if task == "classification" else ("image_auroc", *BOOTSTRAPPED, *JACKKNIFED)
     _check_known("metric", metric, metrics, f"a comparison of {task}")
     if task == "classification":
-        arrays = _predictions(runs, "predictions", ["predicted"] * 2)
-        right = [from_numpy(a["predicted"] == a["labels"]) for a in arrays]
-        return compare_classifiers(right[0], right[1])
+        return _compare_classes(runs)
+    return _compare_scores(runs, heads, metric)
+
+
+def _compare_classes(runs: tuple[FinishedRun, FinishedRun]) -> "Comparison":
+    """Compare the predicted classes of two runs."""
+    from torch import from_numpy
+
+    from bench.metrics.comparison import compare_classifiers
+
+    arrays = _predictions(runs, "predictions", ["predicted"] * 2)
+    right = [from_numpy(a["predicted"] == a["labels"]) for a in arrays]
+    return compare_classifiers(right[0], right[1])
+
+
+def _compare_scores(
+    runs: tuple[FinishedRun, FinishedRun], heads: Sequence[str], metric: str
+) -> "Comparison":
+    """Compare the scores, or the maps, of one head of each of two runs."""
+    from torch import from_numpy
+
+    from bench.metrics.comparison import compare_aurocs, compare_resampled
+    from bench.metrics.pixel_jackknife import JACKKNIFED
+    from bench.report.paired_maps import compare_maps
+
     columns = [f"scores.{name}" for name in heads]
     arrays = _predictions(runs, "scores", columns)
     scores = from_numpy(arrays[0][columns[0]]), from_numpy(arrays[1][columns[1]])
@@ -145,18 +160,18 @@ def compare_runs(
         return compare_aurocs(*scores, labels)
     thresholds = math.nan, math.nan
     if metric == "f1":
-        thresholds = _threshold(first, heads[0]), _threshold(second, heads[1])
+        thresholds = _threshold(runs[0], heads[0]), _threshold(runs[1], heads[1])
     return compare_resampled(metric, *scores, labels, thresholds)
 
 
-def changed_images(first: Run, second: Run) -> bool:
+def changed_images(first: FinishedRun, second: FinishedRun) -> bool:
     """Return whether images of equal names had other contents, or were read in another way.
 
     The hash also covers the training images, so runs with other shots cannot be told apart.
     """
     one, other = first.record, second.record
-    hashes = [record.fingerprints.get("images_sha256") for record in (one, other)]
-    return None not in hashes and one.case.shots == other.case.shots and hashes[0] != hashes[1]
+    hashes = [record.shared_images for record in (one, other)]
+    return all(hashes) and one.case.shots == other.case.shots and hashes[0] != hashes[1]
 
 
 def _check_known(kind: str, name: str, known: tuple[str, ...], owner: str) -> None:
@@ -167,7 +182,7 @@ def _check_known(kind: str, name: str, known: tuple[str, ...], owner: str) -> No
         )
 
 
-def _threshold(run: Run, head: str) -> float:
+def _threshold(run: FinishedRun, head: str) -> float:
     value = run.record.thresholds.get(head, {}).get(_THRESHOLD)
     if value is None:
         reason = run.record.reasons.get(f"{head}.threshold.{_THRESHOLD}", "none was recorded")
@@ -179,7 +194,7 @@ def _threshold(run: Run, head: str) -> float:
 
 
 def _predictions(
-    runs: tuple[Run, Run], artifact: str, columns: list[str]
+    runs: tuple[FinishedRun, FinishedRun], artifact: str, columns: list[str]
 ) -> list[Mapping[str, Any]]:
     """Return both runs' arrays, for the same images with the same labels in the same order."""
     arrays = [_arrays(run, artifact, name) for run, name in zip(runs, columns, strict=True)]
@@ -199,7 +214,7 @@ def _predictions(
     return arrays
 
 
-def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
+def _arrays(run: FinishedRun, artifact: str, column: str) -> Mapping[str, Any]:
     path = run.path_of(artifact)
     try:
         arrays = load_arrays(path, "names", "labels", column)
@@ -219,7 +234,7 @@ def _arrays(run: Run, artifact: str, column: str) -> Mapping[str, Any]:
     return arrays
 
 
-def _get(run: Run) -> str:
+def _get(run: FinishedRun) -> str:
     """Return how to get the missing predictions of a run."""
     if run.own:
         return (

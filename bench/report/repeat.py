@@ -5,16 +5,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.case import ALL
-from bench.changes import checked_changes
+from bench.changes import checked_changes, has_derived_warmup
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
 from datasets_lib.catalog import DATASETS
-from models.catalog import MODELS
+from models.catalog import MODELS, WEIGHTS
 from models.components.image_size import height_width, image_size, same_size, size_text
 
 
-def repeat_command(record: Record) -> str:
-    """Return a command for a POSIX shell, without the folders of data and weights.
+def repeat_command(record: Record, *more: str) -> str:
+    """Return a command for a POSIX shell, with ``DATA`` and ``WEIGHTS`` for folders that it needs.
+
+    Records do not name folders of a machine.
+
+    Args:
+        record: What happened when the case ran.
+        more: Further options.
 
     >>> from bench.case import Case
     >>> from bench.record import Key
@@ -25,7 +31,22 @@ def repeat_command(record: Record) -> str:
     --seeds 2 --shots 4 --rerun
     """
     words = ["pytest", "bench", "-k", record.key.id, "--profile", record.key.profile]
-    return shlex.join([*words, *_options(record), "--rerun"])
+    return shlex.join([*words, *_of_folders(record), *_options(record), "--rerun", *more])
+
+
+def _of_folders(record: Record) -> Iterator[str]:
+    """Yield the options for folders of data and weights, unless a session finds them by itself."""
+    dataset = DATASETS.get(record.case.dataset)
+    if dataset is None or not (dataset.embedded or dataset.package):
+        yield from ("--data-dir", "DATA")
+    entry = MODELS.get(record.case.model)
+    tag = entry.weights if entry and record.case.pretrained else None
+    if tag is None:
+        return
+    first = WEIGHTS[(*WEIGHTS[tag].parts, tag)[0]]
+    # A download has its publisher's name; under another one, the file lay in a folder of the user.
+    if record.fingerprints.get("weights_file", first.file_name) != first.file_name:
+        yield from ("--weights-dir", "WEIGHTS")
 
 
 def _options(record: Record) -> Iterator[str]:
@@ -92,6 +113,11 @@ def _of_protocol(record: Record) -> Iterator[str]:
         changes["epochs"] = recipe["epochs"]
     if "epochs" in changes and recipe.get("images") is not None:
         changes["images"] = recipe["images"]  # epochs alone would remove it
+    if "epochs" in changes:
+        changes.pop("warmup_epochs", None)
+        if not has_derived_warmup(recipe, protocol.get("changed", {})):
+            # Epochs alone would shorten it; when older records were made, they did not.
+            changes["warmup_epochs"] = recipe.get("warmup_epochs", 0.0)
     if _has_own_size(protocol, usual):
         yield from ("--image-size", size_text(image_size(*height_width(protocol["image_size"]))))
     for name, value in changes.items():

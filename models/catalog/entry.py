@@ -92,7 +92,8 @@ class Recipe:
         warmup_steps: Linear warm-up in steps, for recipes that count steps.
         epochs: Passes over the training images in the original protocol.
         images: Budget in images instead of passes, where the original counts steps.
-        warmup_epochs: Linear warm-up, part of ``epochs``.
+        warmup_epochs: Linear warm-up, part of ``epochs``; at most a tenth of them where a user or a
+            profile shortens the training.
         grad_clip: Maximum global gradient norm; None disables clipping.
         target_loss: Training stops after a pass whose mean loss is at most this; None trains on.
         patience: Training stops after this many passes whose mean loss is not below the best one
@@ -191,7 +192,8 @@ class ModelEntry:
         supervised: Whether the model trains on labeled defects too. Half of each kind of defect
             leaves the test set, and ``Batch.targets`` and ``Batch.masks`` are filled.
         randomness: ``none`` for a model whose weights and training images alone decide its scores:
-            replicates are equal, and one is enough to rank. Its scratch cases are random still.
+            replicates are equal, and one is enough to rank. Its scratch cases are random still, as
+            are its few-shot ones, whose replicates have training images of their own.
         tuned: Whether the recipe ``tuned`` was chosen for this very model, by ``bench tune``.
         auxiliary: Texture sets whose images fill ``Batch.auxiliary``, in order of preference;
             procedural textures serve where none is available.

@@ -142,7 +142,7 @@ def _missing(entry: WeightsEntry, folders: Sequence[Path], reason: str) -> str:
         f"The weights {entry.tag} are missing. Wanted {names} with one of the endings "
         f"{endings} in {', '.join(looked) or 'a folder given by --weights-dir'}, or "
         f"{entry.file_name} in {hub_folder()}; found none of them. {reason} Fetch {entry.url} "
-        f"on a machine with a network, put it into one of these folders, or name its folder with "
+        "on a machine with a network and put it into one of these folders, or name its folder with "
         f"--weights-dir or {FOLDER_VARIABLE}."
         + (f" Or make them: {entry.made_by}." if entry.made_by else "")
     )

@@ -188,7 +188,7 @@ def small(monkeypatch):
 
     def use(names=smaller, **budget):
         budget = {"profile": "smoke", "device": "cpu", "img_size": 64} | budget
-        budget |= {"measurements": False, "pictures": False}
+        budget |= {"measurements": False, "panels": False}
         for name in ("train", "train_models"):
             function = getattr(bench.interface, name)
             monkeypatch.setattr(bench.interface, name, wrapped(function, names, **budget))

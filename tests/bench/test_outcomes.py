@@ -54,6 +54,16 @@ def test_one_image_is_too_few_for_what_needs_two(session, store, tmp_path, write
         assert "images" in message
 
 
+def test_a_missing_mask_is_one_paragraph(session, store, tmp_path, write_category):
+    write_category(tmp_path / "data/tiny/tile", train=4, good=2, spots=2)
+    (tmp_path / "data/tiny/tile/ground_truth/spot/001_mask.png").unlink()
+    result = session("-k", "padim_resnet18-tiny.tile-default-scratch-s0")
+    assert [record.outcome for record in store.records()] == ["data"]
+    result.stdout.fnmatch_lines(["*001.png*", "1 failed (data) *", "next *data verify tiny*"])
+    for part in ("*Traceback*", "*KeyError*", "no case was run*"):
+        result.stdout.no_fnmatch_line(part)
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -58,6 +58,14 @@ def test_skipped_cases_are_not_counted(clock, written):
     assert [line.split("]")[0] for line in written] == ["[1/5", "[1/5", "[2/4"]
 
 
+def test_a_line_about_a_case_that_is_over_has_its_number(clock, written):
+    progress = Progress(None, 1, lines=True)
+    progress.begin("first")
+    progress.end(make())
+    progress.add("gate", "first is not compared")
+    assert written[-1] == "[1/1] gate  first is not compared"
+
+
 def test_the_first_case_has_no_eta_but_what_is_left_of_its_phase(clock, written):
     progress = Progress(None, 3, lines=True)
     progress.begin("first")

@@ -40,6 +40,12 @@ def test_grid_is_complete_and_has_every_case_once():
     assert "rd_resnet50.same-surface.woven-default-scratch-s1" in ids
 
 
+def test_few_shot_cases_of_one_choice_of_images_run_one_after_another():
+    few = [case for case in cases(seeds=2, shots=(2,)) if case.shots]
+    choices = [(case.data, case.replicate) for case in few]
+    assert len([*groupby(choices)]) == len(set(choices))
+
+
 def test_smoke_takes_one_texture_and_the_baseline_recipe():
     smoke = cases("smoke", recipes=("baseline",))
     assert {case.category for case in smoke if case.dataset == "surface"} == {"woven"}

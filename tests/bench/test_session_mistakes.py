@@ -3,6 +3,9 @@
 import shutil
 
 import pytest
+from fake_records import make
+
+from bench.store import Store
 
 WRONG = {
     "--profile": "smok",
@@ -123,11 +126,27 @@ def test_one_set_in_two_data_folders_is_named_with_both(session, tmp_path, write
 
 
 @pytest.mark.parametrize("name", ["surface", "digits"])
-def test_a_folder_named_like_a_built_in_set_is_to_be_renamed(
+def test_only_the_folder_named_like_a_built_in_set_is_passed_over(
     session, tmp_path, write_category, name
 ):
-    write_category(tmp_path / f"data/{name}/c", train=2, good=1, spots=1)
-    assert "Rename the folder" in complaint(session("--data-dir", str(tmp_path / "data")))
+    for folder in (name, "mine"):
+        write_category(tmp_path / f"data/{folder}/c", train=2, good=1, spots=1)
+    lines = session("--data-dir", str(tmp_path / "data")).outlines
+    assert any("datasets found: " in line and "mine (1)" in line for line in lines)
+    (remark,) = (line for line in lines if "passed over" in line)
+    assert f"'{name}' is the name of a built-in dataset: rename the folder" in remark
+
+
+def test_a_word_for_a_dataset_of_ones_own_leads_to_the_missing_option(
+    session, tmp_path, write_category
+):
+    write_category(tmp_path / "data/blobs/c", train=2, good=1, spots=1)
+    words = ["-k", "padim_resnet18 and xyzzy", "--results-dir", str(tmp_path / "results")]
+    assert "datasets of your own need --data-dir DATA" in complaint(session(*words))
+    assert "of your own" not in complaint(session(*words, "--data-dir", str(tmp_path / "data")))
+    Store(tmp_path / "results" / "runs").append(make("padim_resnet18", "xyzzy.all"))
+    said = "matches 'xyzzy'; xyzzy ran before: name the folder that holds it with --data-dir"
+    assert said in complaint(session(*words))
 
 
 def test_parallel_workers_are_refused_in_one_paragraph(session):

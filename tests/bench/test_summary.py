@@ -1,4 +1,4 @@
-"""The summary of a session says which of its speeds other processes disturbed."""
+"""The summary of a session: counts, speeds that were disturbed, why nothing ran, what is next."""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -15,14 +15,20 @@ from bench.summary import write_summary
 def summary(tmp_path):
     """Return the lines of the summary of a session with some records."""
 
-    def summarize(records, **fields):
+    def summarize(records, selected=1, **fields):
         lines = []
+        option = SimpleNamespace(keyword="tiny", markexpr="")
+        manager = SimpleNamespace(get_plugin=lambda _: SimpleNamespace(testscollected=selected))
         terminal = SimpleNamespace(
-            section=lambda *_, **__: None, write_line=lambda line, **_: lines.append(line)
+            section=lambda *_, **__: None,
+            write_line=lambda line, **_: lines.append(line),
+            config=SimpleNamespace(option=option, getini=lambda _: [], pluginmanager=manager),
+            stats={"deselected": [None] * 9, **fields.pop("stats", {})},
         )
-        settings = Settings("smoke", "cpu", (), (), tmp_path, tmp_path / "cache")
-        tally = Tally(records=records, outcomes=Counter(ok=len(records)), **fields)
-        write_summary(terminal, tally, settings)
+        folders = ((tmp_path / "data",), ())
+        settings = Settings("smoke", "cpu", *folders, tmp_path, tmp_path / "cache")
+        outcomes = fields.pop("outcomes", Counter(record.outcome for record in records))
+        write_summary(terminal, Tally(records=records, outcomes=outcomes, **fields), settings)
         return lines
 
     return summarize
@@ -64,3 +70,71 @@ def test_reasons_to_run_again_are_counted_and_the_rest_is_summed_up(summary):
         "ran again 3: reason 3",
     ]
     assert "… and 2 more reasons" in lines
+
+
+def failed(outcome, data="parts.all"):
+    record = make(data=data, status="failed")
+    record.outcome = outcome
+    record.environment |= {"busy": True, "throttled": True}
+    return record
+
+
+def test_failed_cases_are_counted_as_such_and_have_no_speeds(summary):
+    first, *lines = summary([failed("data"), failed("data"), failed("oom")], seconds=240.4)
+    assert first == "3 failed (2 data, 1 oom) · profile smoke · ran 240 s"
+    assert not [line for line in lines if "busy" in line or "throttled" in line]
+    both = summary([*ran(1, busy=True), failed("data")])
+    assert [line for line in both if line.startswith("1 of 1 cases ran on a busy machine")]
+
+
+@pytest.mark.parametrize(
+    ("records", "names"),
+    [
+        ([failed("data"), failed("data", "parts.b"), failed("data", "mvtec.nut")], "parts mvtec"),
+        ([failed("oom")], ""),
+        ([failed("data", "surface.woven")], ""),  # it is generated
+    ],
+)
+def test_failures_of_data_are_answered_with_the_command_that_lists_bad_files(
+    summary, tmp_path, monkeypatch, records, names
+):
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    command = f"python -m bench data verify {names} --data-dir {tmp_path / 'data'}"
+    said = [line for line in summary(records) if line.startswith("next")]
+    assert said == ([f"next         {command}  (lists every bad file)"] if names else [])
+
+
+@pytest.mark.parametrize(
+    ("selected", "stats", "why"),
+    [
+        (0, {}, "-k 'tiny' selected none of 9"),
+        (1, {"failed": [SimpleNamespace(user_properties=[])]}, "1 ended with the errors above"),
+        (1, {}, "the session ended before the first one"),
+    ],
+)
+def test_nothing_was_selected_only_if_that_is_so(summary, selected, stats, why):
+    assert summary([], selected, stats=stats)[0] == f"no case was run: {why}"
+
+
+@pytest.mark.parametrize(
+    ("gate", "outcomes", "line"),
+    [
+        (None, Counter(ok=1), []),
+        (
+            Counter({"in baseline": 1}),
+            Counter(cached=1),
+            ["0 of 1 compared (1 cached from the baseline itself: --rerun), 0 regressed"],
+        ),
+        (
+            Counter({"compared": 2, "no baseline": 1}),
+            Counter(ok=2, regressed=1, data=1),
+            [
+                "2 of 4 compared (1 without a baseline: python -m bench nightly makes one; 1 not "
+                "finished), 1 regressed"
+            ],
+        ),
+    ],
+)
+def test_a_gate_always_says_what_it_compared(summary, gate, outcomes, line):
+    lines = summary([], outcomes=outcomes, gate=gate)
+    assert [said.removeprefix("gate         ") for said in lines if "gate  " in said] == line

@@ -88,6 +88,13 @@ def test_loss_is_the_papers_formula(fitted, images, radius):
     )
 
 
+def test_loss_is_computed_in_float32_under_autocast(fitted, images):
+    batch = batch_of(fitted, images)
+    exact = fitted.loss(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(fitted.loss(batch), exact)
+
+
 def test_prediction_is_the_papers_formula(fitted, images):
     train(fitted, images, lr=1e-4)
     prediction = fitted(images)["score"]

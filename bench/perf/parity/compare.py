@@ -36,7 +36,7 @@ ROUNDINGS = 2.0
 
 
 @dataclass(frozen=True)
-class Case:
+class ComparedModel:
     """A model to compare.
 
     Attributes:
@@ -54,31 +54,35 @@ class Case:
     images: int = 3
 
 
-CASES: Mapping[str, Case] = {
-    "padim_resnet18": Case(features.padim),
-    "patchcore_resnet18": Case(features.patchcore),
-    "dfm_resnet18": Case(features.dfm),
-    "dfkde_resnet18": Case(features.dfkde, smallest=32),
-    "fre": Case(features.fre),
-    "stfpm_resnet18": Case(features.stfpm),
-    "rd_resnet18": Case(partial(features.reverse_distillation, features.RESNET18)),
-    "rd_resnet50": Case(partial(features.reverse_distillation, foundation.RESNET50), smallest=32),
-    "rd_wide_resnet50_2": Case(features.wide_decoder),
-    "cfa_resnet18": Case(features.cfa),
-    "fastflow_resnet18": Case(flows.fastflow),
-    "cflow_resnet18": Case(flows.cflow),
-    "csflow": Case(flows.csflow, size=256, smallest=128),
-    "uflow": Case(flows.uflow),
-    "ganomaly": Case(networks.ganomaly, size=64),
-    "draem": Case(partial(networks.draem, sspcab=True), smallest=32, narrow={"width": 16}),
-    "draem_plain": Case(partial(networks.draem, sspcab=False), smallest=32, narrow={"width": 16}),
-    "dsr": Case(networks.dsr, narrow={"width": 32}),
-    "efficientad_small": Case(partial(networks.efficientad, "small"), size=256),
-    "efficientad_medium": Case(partial(networks.efficientad, "medium"), size=256),
+COMPARED_MODELS: Mapping[str, ComparedModel] = {
+    "padim_resnet18": ComparedModel(features.padim),
+    "patchcore_resnet18": ComparedModel(features.patchcore),
+    "dfm_resnet18": ComparedModel(features.dfm),
+    "dfkde_resnet18": ComparedModel(features.dfkde, smallest=32),
+    "fre": ComparedModel(features.fre),
+    "stfpm_resnet18": ComparedModel(features.stfpm),
+    "rd_resnet18": ComparedModel(partial(features.reverse_distillation, features.RESNET18)),
+    "rd_resnet50": ComparedModel(
+        partial(features.reverse_distillation, foundation.RESNET50), smallest=32
+    ),
+    "rd_wide_resnet50_2": ComparedModel(features.wide_decoder),
+    "cfa_resnet18": ComparedModel(features.cfa),
+    "fastflow_resnet18": ComparedModel(flows.fastflow),
+    "cflow_resnet18": ComparedModel(flows.cflow),
+    "csflow": ComparedModel(flows.csflow, size=256, smallest=128),
+    "uflow": ComparedModel(flows.uflow),
+    "ganomaly": ComparedModel(networks.ganomaly, size=64),
+    "draem": ComparedModel(partial(networks.draem, sspcab=True), smallest=32, narrow={"width": 16}),
+    "draem_plain": ComparedModel(
+        partial(networks.draem, sspcab=False), smallest=32, narrow={"width": 16}
+    ),
+    "dsr": ComparedModel(networks.dsr, narrow={"width": 32}),
+    "efficientad_small": ComparedModel(partial(networks.efficientad, "small"), size=256),
+    "efficientad_medium": ComparedModel(partial(networks.efficientad, "medium"), size=256),
     # The size of the position embeddings, which are not resampled then.
-    "dinomaly_small": Case(foundation.dinomaly, size=518, smallest=70),
-    "supersimplenet_resnet18": Case(foundation.supersimplenet),
-    "uninet": Case(foundation.uninet, smallest=32),
+    "dinomaly_small": ComparedModel(foundation.dinomaly, size=518, smallest=70),
+    "supersimplenet_resnet18": ComparedModel(foundation.supersimplenet),
+    "uninet": ComparedModel(foundation.uninet, smallest=32),
 }
 
 NOT_COMPARED: Mapping[str, str] = {
@@ -96,7 +100,7 @@ NOT_COMPARED: Mapping[str, str] = {
 def main() -> None:
     """Run both sides and print the table and its notes."""
     options = _options()
-    names = options.models or list(CASES)
+    names = options.models or list(COMPARED_MODELS)
     with tempfile.TemporaryDirectory() as folder:
         sides = {name: _write(name, Path(folder)) for name in names}
         command = [options.peer_python, "-W", "ignore::FutureWarning"]
@@ -128,27 +132,29 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="file that the table is also written to")
     options = parser.parse_args()
-    if unknown := set(options.models) - CASES.keys():
-        parser.error(f"unknown models {', '.join(unknown)}: choose from {', '.join(CASES)}")
+    if unknown := set(options.models) - COMPARED_MODELS.keys():
+        parser.error(
+            f"unknown models {', '.join(unknown)}: choose from {', '.join(COMPARED_MODELS)}"
+        )
     return options
 
 
-def our_side(case: Case, *, small: bool = False) -> Side:
-    """Return our side of a case for random images; the same in every call.
+def our_side(model: ComparedModel, *, small: bool = False) -> Side:
+    """Return our side of a model for random images; the same in every call.
 
     Args:
-        case: The model.
+        model: The model.
         small: Whether to use small images and, where that is possible, a narrow model.
     """
-    size, options = (case.smallest, case.narrow) if small else (case.size, {})
+    size, options = (model.smallest, model.narrow) if small else (model.size, {})
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(SEED)
-        return case.side(torch.rand(case.images, 3, size, size), **options)
+        return model.side(torch.rand(model.images, 3, size, size), **options)
 
 
 def _write(name: str, folder: Path) -> Side:
     """Compute our side of a model and write what the peer needs of it."""
-    side = our_side(CASES[name])
+    side = our_side(COMPARED_MODELS[name])
     inputs = {key: tensor.detach().contiguous() for key, tensor in side.inputs.items()}
     torch.save({"weights": dict(side.weights), "inputs": inputs}, folder / f"{name}.pt")
     return side

@@ -29,7 +29,7 @@ from models.catalog import MODELS, Recipe
 
 
 @dataclass(frozen=True)
-class Pair:
+class TeacherPair:
     """Two variants to compare.
 
     Attributes:
@@ -51,7 +51,7 @@ class Pair:
         return self.resnet.partition(".")[0], self.convnext.partition(".")[0]
 
 
-MAIN_PAIR = Pair(
+MAIN_PAIR = TeacherPair(
     "rd_resnet50.same",
     "rd_convnext_adapted.same",
     "Only the teacher differs",
@@ -60,18 +60,20 @@ MAIN_PAIR = Pair(
 
 PAIRS = (
     MAIN_PAIR,
-    Pair("rd_resnet50.same", "rd_convnext.same", "Own student each, one recipe", same_recipe=True),
-    Pair(
+    TeacherPair(
+        "rd_resnet50.same", "rd_convnext.same", "Own student each, one recipe", same_recipe=True
+    ),
+    TeacherPair(
         "rd_resnet50.same",
         "rd_convnext_cnblock.same",
         "Own student each (ConvNeXt blocks), one recipe",
         same_recipe=True,
     ),
-    Pair("rd_resnet50", "rd_convnext", "Own student and original recipe each"),
-    Pair(
+    TeacherPair("rd_resnet50", "rd_convnext", "Own student and original recipe each"),
+    TeacherPair(
         "rd_resnet50", "rd_convnext_cnblock", "Own student (ConvNeXt blocks), original recipe each"
     ),
-    Pair(
+    TeacherPair(
         "rd_resnet50.tuned",
         "rd_convnext.tuned",
         "Own student and tuned recipe each",
@@ -81,7 +83,7 @@ PAIRS = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TeacherVerdict:
     """The answer for one pair, dataset, initialization and scoring head.
 
     Attributes:
@@ -95,7 +97,7 @@ class Verdict:
         text: The verdict in words.
     """
 
-    pair: Pair
+    pair: TeacherPair
     dataset: str
     pretrained: bool
     augmentation: str
@@ -168,7 +170,7 @@ def report(study: Study, runs: ComparableRuns) -> Iterator[str]:
 
 def verdicts(
     runs: ComparableRuns, head: str = "single_scale", metric: str = "image_auroc"
-) -> list[Verdict]:
+) -> list[TeacherVerdict]:
     """Return the verdict of every pair and dataset with records, at least the main pair's.
 
     Args:
@@ -230,13 +232,13 @@ def _values(records: Sequence[Record], head: str, metric: str) -> list[float]:
 
 
 def _verdict(
-    pair: Pair,
+    pair: TeacherPair,
     axis: Axis,
     head: str,
     metric: str,
     resnet: Mapping[str, list[Record]],
     convnext: Mapping[str, list[Record]],
-) -> Verdict:
+) -> TeacherVerdict:
     untuned = [name for name in pair.models if pair.chosen_on and not MODELS[name].tuned]
     categories, left_out = ((), {}) if untuned else _comparable(pair, resnet, convnext)
     cells = [
@@ -256,7 +258,7 @@ def _verdict(
     else:
         text = conclude(test, left_out)
     dataset, init, augmentation = axis
-    return Verdict(
+    return TeacherVerdict(
         pair,
         dataset,
         init == "pretrained",
@@ -274,7 +276,7 @@ def _verdict(
 
 
 def _comparable(
-    pair: Pair, resnet: Mapping[str, list[Record]], convnext: Mapping[str, list[Record]]
+    pair: TeacherPair, resnet: Mapping[str, list[Record]], convnext: Mapping[str, list[Record]]
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the categories that count, and why others that both sides have do not."""
     left_out: Counter[str] = Counter()
@@ -294,7 +296,7 @@ def _comparable(
     return tuple(categories), dict(left_out)
 
 
-def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
+def _incomparable(pair: TeacherPair, first: Record, second: Record) -> str | None:
     """Return why a category's two sides cannot be compared, or None."""
     if first.case.dataset == pair.chosen_on:
         return say("the tuned constants were chosen on {dataset}", dataset=pair.chosen_on)
@@ -308,7 +310,7 @@ def _incomparable(pair: Pair, first: Record, second: Record) -> str | None:
     return None
 
 
-def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
+def verdict_table(answers: Sequence[TeacherVerdict]) -> Iterator[str]:
     """Yield a table of verdicts, what was left out, and how to read it."""
     headings = [
         "When",
@@ -360,7 +362,7 @@ def verdict_table(answers: Sequence[Verdict]) -> Iterator[str]:
     )
 
 
-def _line(verdict: Verdict) -> list[str]:
+def _line(verdict: TeacherVerdict) -> list[str]:
     main = verdict.pair is MAIN_PAIR
     test = verdict.test
     return [

@@ -5,6 +5,7 @@ import random
 import pytest
 from fake_records import make
 
+from bench.aggregate.conditions import deviations
 from bench.aggregate.frame import comparable_runs, lines_of, recency_key
 from bench.protocol import PROFILES, resolve
 from models.catalog import MODELS
@@ -29,6 +30,24 @@ def test_a_shortened_recipe_is_a_part_of_its_own_budget_whatever_else_changed(ch
     protocol = {"recipe": recipe, "changed": changed}
     (line,) = lines_of([make("fastflow", profile="standard", protocol=protocol)])
     assert line["share"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"epochs": 4}, []),
+        ({"epochs": 4, "warmup_epochs": 3.0}, ["warmup_epochs"]),
+        ({"epochs": 4, "lr": 1.0}, ["lr"]),
+        ({"warmup_epochs": 3.0}, ["warmup_epochs"]),
+    ],
+)
+def test_a_warm_up_that_follows_fewer_epochs_is_no_other_recipe(changes, named):
+    entry = MODELS["rd_convnext_cnblock"]
+    protocol = resolve(entry, "baseline", PROFILES["standard"], changes=changes).as_dict()
+    record = make(entry.name, profile="standard", protocol=protocol)
+    reasons = [reason for reason in deviations([record]) if "own budget" not in reason]
+    assert reasons == [f"its recipe was changed: {name}" for name in named]
+    assert lines_of([record])[0]["unchanged"] == (not named)
 
 
 def test_rows_are_sorted_by_age_whatever_the_order():
@@ -76,6 +95,18 @@ def test_a_run_on_images_of_another_size_does_not_hide_those_of_the_models_own()
     (runs,) = comparable_runs([*whole, look, tiled])
     assert list(runs.records) == whole
     assert runs.superseded == 2
+
+
+def test_a_run_with_other_seeds_does_not_hide_those_of_the_catalogs():
+    plain = make("padim_resnet18")
+    reseeded = make(
+        "padim_resnet18",
+        recipe="other",
+        protocol={"seed_base": 42},
+        finished="2026-01-02T00:00:00+00:00",
+    )
+    (runs,) = comparable_runs([plain, reseeded])
+    assert runs.records == (plain,)
 
 
 @pytest.mark.parametrize(

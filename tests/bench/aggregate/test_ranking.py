@@ -9,9 +9,10 @@ from read_markdown import study_tables
 from scipy import stats
 
 from bench.aggregate.conditions import budget_share
-from bench.aggregate.frame import lines_of
+from bench.aggregate.frame import comparable_runs, lines_of
 from bench.aggregate.ranking import MIN_REPLICATES, Place, like_the_best, places, rank_rows
 from bench.aggregate.rows import category_rows, mean_rows
+from bench.aggregate.significance import all_pairs, equal_pairs, friedman_p, over_blocks
 from bench.metrics.outcomes import pack_scores, unpack
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
 from bench.studies.anomaly_zoo.study import ANOMALY_ZOO as ZOO
@@ -25,6 +26,20 @@ def replicates(model, value, count=MIN_REPLICATES, **fields):
 
 def placed(records, study=ZOO):
     return {place.row.name: place for place in places(category_rows(records, study))}
+
+
+def few(records):
+    """The records as those of four-shot cases whose replicates have images of their own."""
+    found = []
+    for record in records:
+        case, first = replace(record.case, shots=4), record.key.data
+        key = replace(record.key, id=case.id, data=f"{first} {case.replicate or ''}".strip())
+        own = {"images_sha256": key.data}
+        own |= {f"first_{name}_sha256": first for name in ("data", "images") if case.replicate}
+        found.append(
+            replace(record, case=case, key=key, fingerprints={**record.fingerprints, **own})
+        )
+    return found
 
 
 def images(**counts):
@@ -44,6 +59,10 @@ def images(**counts):
         ({"protocol": {"recipe": {}}}, "budget not recorded"),
         ({"count": 1}, "1 of 3 replicates"),
         ({"count": 2}, "2 of 3 replicates"),
+        (
+            {"fingerprints": {"copied_test_images": 9} | images()["fingerprints"]},
+            "9 of 64 test images are copies of training images",
+        ),
     ],
 )
 def test_what_differs_is_listed_below_with_its_difference(change, reason):
@@ -97,6 +116,44 @@ def test_no_randomness_is_a_spread_of_zero_and_no_certainty():
     text = leaderboard_markdown(records)
     row = study_tables(text, "anomaly_zoo")[0].texts("dfm_resnet18")
     assert (row["Image AUROC"], row["Seeds"]) == ("95.00", "no randomness")
+
+
+@pytest.mark.parametrize(("count", "reasons"), [(1, ("1 of 3 replicates",)), (3, ())])
+def test_a_few_shot_case_is_random_whatever_its_model(count, reasons):
+    records = few(replicates("dfm_resnet18", 0.95, count))
+    records += few(replicates("rd_resnet18", 0.9, 4))
+    text = leaderboard_markdown(records)
+    assert study_tables(text, "anomaly_zoo")[0].texts("dfm_resnet18")["Seeds"] == str(count)
+    # A replicate more, with its own images, is no other condition.
+    found = placed(comparable_runs(records)[0].records)
+    assert found["dfm_resnet18 pretrained"].reasons == reasons
+    assert found["rd_resnet18 pretrained"].reasons == ()
+
+
+def test_few_shot_replicates_that_repeat_the_first_do_not_make_it_rank():
+    """Before replicates had images of their own, all trained on those of the first."""
+    current = few(replicates("dfm_resnet18", 0.95))
+    first = current[0].fingerprints
+    old = [
+        replace(one, key=replace(one.key, data=current[0].key.data), fingerprints=first)
+        for one in current
+    ]
+    (mixed,) = placed(comparable_runs(old)[0].records).values()
+    assert mixed.reasons == ("2 of 3 replicates",)
+    later = [replace(one, finished="2026-02-01T00:00:00+00:00") for one in current[1:]]
+    chosen = comparable_runs([*old, *later])[0].records
+    assert chosen == (old[0], *later)
+    assert [place.rank for place in placed(chosen).values()] == ["1"]
+
+
+def test_the_newest_choice_of_a_few_shot_replicate_counts():
+    """More images to choose from may change the choice of one replicate and not of another."""
+    records = few(replicates("dfm_resnet18", 0.95))
+    key = replace(records[1].key, data="another choice")
+    again = replace(records[1], key=key, finished="2026-02-01T00:00:00+00:00")
+    (section,) = comparable_runs([*records, again])
+    assert section.records == (records[0], again, records[2])
+    assert section.superseded == 1
 
 
 def test_the_conditions_of_most_rows_are_the_tables():
@@ -250,6 +307,21 @@ def test_a_mean_ranks_by_wilcoxon_over_its_categories():
     assert sorted(p) == sorted(place.p / 3 for place in ranking.places[1:])
 
 
+def test_a_mean_of_false_alarms_ranks_the_fewest_first():
+    rare = np.random.default_rng(0).uniform(0.01, 0.05, 15)
+    records = [
+        make(model, f"mvtec.{name}", metrics={"false_alarms": float(value)})
+        for model, own in {"dfm_resnet18": rare, "dfkde_resnet18": rare + 0.05}.items()
+        for name, value in zip(sorted(DATASETS["mvtec"].categories), own, strict=True)
+    ]
+    study = replace(ZOO, ranking="false_alarms")
+    found = rank_rows(mean_rows(lines_of(records), study)[0]).places
+    assert [(place.row.label, place.rank) for place in found] == [
+        ("dfm_resnet18", "1"),
+        ("dfkde_resnet18", "2"),
+    ]
+
+
 def of_categories(dataset, values):
     """Records of models' values by category of a dataset, three seeds each."""
     names = sorted(DATASETS[dataset].categories)
@@ -272,6 +344,18 @@ def test_a_higher_mean_is_not_best_against_the_signed_ranks():
     text = leaderboard_markdown(records)
     assert "2 of the 2 that rank are not shown to differ from the best" in text
     assert "is the best of the" not in text
+
+
+def test_without_friedmans_evidence_no_pair_differs():
+    gains = np.array([[0.011], [0.0], [0.004], [0.004]])
+    values = np.random.default_rng(0).normal(0.9, 0.01, (4, 15)) + gains
+    assert friedman_p(values) >= 0.05
+    alone = all_pairs(over_blocks(values), values.mean(1), equal_pairs(4))
+    assert alone.better.any()  # by Wilcoxon's test
+    records = of_categories("mvtec", {f"model_{row}": own for row, own in enumerate(values)})
+    found = rank_rows(mean_rows(lines_of(records), ZOO)[0]).places
+    assert {place.rank for place in found} == {"1–4"}
+    assert {place.p for place in found} == {None, 1.0}
 
 
 @pytest.mark.parametrize(("rows", "ranked"), [(15, True), (16, False)])

@@ -76,6 +76,12 @@ def test_few_unequal_blocks_are_never_significant():
     assert over_blocks(np.stack([first, second]))[0, 1] == 1.0
 
 
+def test_six_unequal_blocks_can_be_significant():
+    differences = np.arange(1.0, 7)
+    p = over_blocks(np.stack([differences, np.zeros(6)]))[0, 1]
+    assert p == stats.wilcoxon(differences, method="exact").pvalue < 0.05
+
+
 def test_one_large_loss_does_not_make_a_row_worse_that_wins_nearly_everywhere():
     first = np.full(15, 0.95)
     second = first + np.linspace(0.001, 0.004, 15)

@@ -59,8 +59,24 @@ def test_files_are_taken_as_they_are(keep, tmp_path):
 def test_names_that_stand_for_no_model_say_what_would(keep):
     assert re.search(f"no file padim and no records at {RECORDS}.*--save-models", refusal("padim"))
     keep(saved=False)
-    assert re.search(f"saved model of {CASE}, found none.*-k {CASE} --save-models", refusal(CASE))
+    said = refusal(CASE)
+    assert f"saved model of {CASE}, found none" in said
+    assert re.search(f"pytest bench -k {CASE} --profile smoke .*--rerun --save-models$", said)
+    assert "Saved models" not in said
     keep(finished="2025-01-01T00:00:00+00:00")
     keep("dfm_resnet18")
     assert "found 2 with resnet18 in their id" in refusal("resnet18")
-    assert "Did you mean padim_resnet18" in refusal("padim_resnet81")
+
+
+def test_only_cases_with_a_saved_model_are_suggested(keep):
+    keep()
+    for model in ("dfm_resnet18", "dfm_resnet50"):
+        keep(model, saved=False)
+    said = refusal("padim_resnet18-mvtce")
+    assert f"Did you mean {CASE}?" in said
+    assert said.endswith(f"Saved models: {CASE}.")
+    assert "leaderboard" not in said
+    for unsaved in ("dfm_resnet18", "dfm"):
+        assert f"Saved models: {CASE}." in refusal(unsaved)
+    assert "none of the 2 cases with dfm in their id" in refusal("dfm")
+    assert refusal("zzz").endswith(f"neither called zzz. Saved models: {CASE}.")

@@ -6,22 +6,22 @@ import torch
 
 from bench.__main__ import main
 from bench.regression import search
-from bench.regression.code_tree import is_repository
+from bench.regression.code_tree import why_no_repository
 
 WOVEN = "surface.woven-default-scratch"
 
 
 @pytest.fixture
 def ask(monkeypatch, generated_once, tmp_path):
-    """Run the command; return the question of its search."""
-    if not is_repository():
-        pytest.skip("the code is not in a git repository")
+    """Run the command; return the target of its search."""
+    if why := why_no_repository():
+        pytest.skip(why)
     generated_once(tmp_path / "cache")
     asked = []
 
     class Search:
-        def __init__(self, question, *_):
-            asked.append(question)
+        def __init__(self, target, *_):
+            asked.append(target)
 
         def run(self):
             raise ValueError("nothing is run")
@@ -50,6 +50,22 @@ def test_scores_of_a_model_without_randomness_are_exact_and_speeds_vary(
 
 
 def test_the_case_of_the_id_is_run(ask):
-    question = ask(f"padim_resnet18-{WOVEN}-s2", "finishes", "--seeds", "3")
-    assert question.case.replicate == 2
+    target = ask(f"padim_resnet18-{WOVEN}-s2", "finishes", "--seeds", "3")
+    assert target.case.replicate == 2
     assert ask(f"padim_resnet18-{WOVEN}", "finishes", "--seeds", "3").case.replicate == 0
+
+
+def test_a_revision_that_names_no_commit_is_reported_with_its_option(ask, capsys):
+    with pytest.raises(IndexError):  # no search begins
+        ask(f"padim_resnet18-{WOVEN}-s0", "finishes", "--bad", "nosuch")
+    assert "a commit for --bad, found 'nosuch'" in capsys.readouterr().err
+
+
+def test_a_repository_that_git_refuses_is_reported_with_gits_remedy(monkeypatch, capsys):
+    if why := why_no_repository():
+        pytest.skip(why)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    assert main(["bisect", "any"]) == 2
+    assert "git config --global --add safe.directory" in capsys.readouterr().err

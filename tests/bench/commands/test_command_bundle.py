@@ -55,11 +55,13 @@ def test_a_plugin_is_bundled_and_named_in_the_next_command(tmp_path, data):
     plugin, out = tmp_path / "bundled plugin.py", tmp_path / "out.tar"
     plugin.write_text("# registers nothing\n")
     options = ["--study", "rd_backbone", "--data-dir", str(data), "-k", CASES, "--no-wheels"]
-    assert main(["--plugin", str(plugin), "bundle", str(out), *options]) == 0
+    twice = [f"--plugin={tmp_path / again / plugin.name}" for again in (".", "there/..")]
+    assert main([*twice, "bundle", str(out), *options]) == 0
     manifest = unbundle(out, tmp_path / "there")
     assert (tmp_path / "there/plugins" / plugin.name).read_bytes() == plugin.read_bytes()
     command = next_steps(manifest, tmp_path / "there")[-1]
     assert "--plugin '../plugins/bundled plugin.py' -k " in command
+    assert command.count("--plugin ") == 1
 
 
 def test_missing_weights_need_partial(tmp_path, data, capsys):

@@ -237,11 +237,15 @@ def test_different_images_or_labels_are_errors(detectors, keep, compare):
 def test_images_that_changed_under_their_names_are_noted(detectors, keep, compare):
     _, scores = detectors
     arrays = {"names": NAMES, "labels": DEFECTIVE, "scores.single_scale": scores[1]}
-    for contents, noted in (("a", False), ("b", True), (None, False)):
-        for model, value in ((A, "a"), (B, contents)):
-            record = make(model, finished="2027")
-            if value:
-                record.fingerprints["images_sha256"] = value
+    of_shots = {"images_sha256": "b", "first_images_sha256": "a"}  # of another replicate
+    for hashes, noted in (
+        ({"images_sha256": "a"}, False),
+        ({"images_sha256": "b"}, True),
+        ({}, False),
+        (of_shots, False),
+    ):
+        for model, own in ((A, {"images_sha256": "a"}), (B, hashes)):
+            record = make(model, finished="2027", fingerprints=own)
             keep(record, "scores", **arrays)
         code, out, _ = compare(*detectors[0])
         assert code == 0
@@ -319,3 +323,17 @@ def test_a_mistyped_id_is_answered_with_the_near_one(detectors, compare):
     code, _, err = compare(first, second.replace("surface", "surfaec"))
     assert code == 2
     assert f"Did you mean {second}" in err or f"or {second}" in err
+    assert "pytest bench" not in err
+
+
+def test_a_unique_part_of_an_id_is_enough(detectors, keep, compare):
+    expected = compare(*detectors[0])[1]
+    keep(make("rd_resnet101", status="failed"), "scores", names=NAMES)
+    assert compare("resnet18-surface", B)[1] == expected
+    code, _, err = compare("resnet", B)
+    assert code == 2
+    assert "Wanted one case, found 2 with resnet in their id: " in err
+    code, _, err = compare("resnet101", B)
+    assert code == 2
+    assert "no finished run of rd_resnet101-surface" in err
+    assert "--profile smoke --image-size 128 --rerun" in err

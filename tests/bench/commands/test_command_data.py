@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from bench.__main__ import main
+from bench.commands import output
 from bench.commands.output import ProgressBar
 
 
@@ -66,6 +67,41 @@ def test_verify_says_when_the_data_folder_is_the_dataset(rods, capsys, names):
     assert main(["data", "verify", *names, "--data-dir", str(rods.parent)]) == 0
 
 
+def test_verify_of_an_unknown_name_has_no_wrong_hint(tmp_path, write_category, capsys):
+    # Folders of a data folder that could be categories: each is a dataset of its own.
+    for name in ("parts", "tiles"):
+        whole = write_category(tmp_path / "whole" / name, 4, 1, 2)
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (whole / "train" / "good").rename(tmp_path / "data" / name / "normal")
+        (whole / "test" / "spot").rename(tmp_path / "data" / name / "abnormal")
+    place = ["--data-dir", str(tmp_path / "data")]
+    for name, words in (("nosuch", "check its name"), ("prats", "did you mean parts?")):
+        assert main(["data", "verify", name, *place]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "itself" not in said
+
+
+def test_verify_of_a_folder_leaves_out_what_lies_elsewhere(
+    tmp_path, home, write_category, capsys, monkeypatch
+):
+    write_category(tmp_path / "data" / "rods" / "short", 2, 1, 1)
+    write_category(home / "mvtec" / "bottle", 2, 1, 1)
+    package = tmp_path / "packages" / "elpv_dataset"
+    (package / "data").mkdir(parents=True)
+    for file in ("__init__.py", "data/labels.csv"):
+        (package / file).touch()
+    monkeypatch.delitem(sys.modules, "elpv_dataset")
+    monkeypatch.syspath_prepend(package.parent)
+    assert main(["data", "verify", "--data-dir", str(tmp_path / "data")]) == 0
+    out, err = capsys.readouterr()
+    assert "1 of 1 verify" in out
+    assert "lie elsewhere (name them to do so): elpv, mvtec" in out
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["rods.short"]
+    assert main(["data", "verify", "mvtec", "--data-dir", str(tmp_path / "data")]) == 1
+    assert "mvtec.bottle" in capsys.readouterr().out
+
+
 def test_verify_of_all_names_the_folders_that_are_no_category(rods, capsys):
     shutil.copytree(rods / "short" / "train" / "good", rods / "shrot" / "trian" / "good")
     assert main(["data", "verify", "--data-dir", str(rods.parent)]) == 0
@@ -107,7 +143,7 @@ def test_where_names_folders_in_their_order(rods, tmp_path, monkeypatch, home, c
     assert main(["data", "where", "--weights-dir", str(tmp_path / "w")]) == 0
     out = capsys.readouterr().out
     assert out.index(f"1. {rods.parent}  ($PROVING_GROUND_DATA)") < out.index(f"2. {home}")
-    assert "rods, 1 categories" in out
+    assert "rods, 1 category" in out
     assert f"1. {tmp_path / 'w'}  (no such folder)" in out
 
 
@@ -156,6 +192,15 @@ def test_a_log_gets_whole_lines(capsys):
             progress(done, 100)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("rods.zip: 100% 100/100")
+
+
+@pytest.mark.parametrize(("options", "lines"), [({}, 10), ({"lines": 1}, 1)])
+def test_a_slow_step_gets_as_many_lines_as_a_log_may_have(capsys, monkeypatch, options, lines):
+    monkeypatch.setattr(output, "_LINE_SECONDS", 0.0)
+    with ProgressBar("rods.zip", "files", **options) as progress:
+        for done in range(101):
+            progress(done, 100)
+    assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 def test_a_package_is_listed_and_not_downloaded(capsys):

@@ -78,7 +78,7 @@ def test_too_deep_folder_names_the_right_one(data, where, deep, said):
     out = where(data)
     assert "itself" not in out
     assert "passed over" not in out
-    assert f"bars, 1 categories: {data / 'bars'}" in out
+    assert f"bars, 1 category: {data / 'bars'}" in out
 
 
 def test_a_folder_of_normal_and_abnormal_images_is_a_dataset_unless_it_has_siblings(
@@ -123,7 +123,7 @@ def test_skipped_folders_have_a_hint(data, where, write_category):
 
 def test_hint_leads_to_the_dataset(data, where, write_category):
     write_category(data / "outer" / "rods" / "long", 2, 1, 1)
-    assert f"rods, 1 categories: {data / 'outer' / 'rods'}" in where(data / "outer")
+    assert f"rods, 1 category: {data / 'outer' / 'rods'}" in where(data / "outer")
 
 
 def test_folders_next_to_categories_have_a_hint(data, where, write_category):

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from bench.__main__ import main
-from bench.run.distillation.distill import DistillationError, Plan, distill
+from bench.run.distillation.distill import DistillationError, DistillationPlan, distill
 from bench.run.distillation.patch_targets import PatchTargets, pooling_matrix
 from bench.run.training import loop
 from models.catalog import WEIGHTS
@@ -70,7 +70,7 @@ def pictures(count=20, side=32):
 
 
 def plan(**change):
-    given = Plan("small", "resnet18", (2, 3), "noise", side=16, steps=6, batch=4)
+    given = DistillationPlan("small", "resnet18", (2, 3), "noise", side=16, steps=6, batch=4)
     return replace(given, **change)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import errno
 import io
 from dataclasses import replace
 from types import SimpleNamespace
@@ -19,7 +20,8 @@ from bench.regression.bisection import MAX_RUNS
 from bench.regression.finding import Finding
 from bench.regression.journal import Journals
 from bench.regression.ledger import Alarm, Ledger
-from bench.regression.outcomes import REGRESSION_EXIT
+from bench.regression.night import Nightly
+from bench.regression.outcomes import INFRASTRUCTURE_EXIT, REGRESSION_EXIT
 from bench.regression.plan import NightOptions, Plan
 from bench.regression.verdicts import Verdicts
 from bench.settings import Settings
@@ -103,6 +105,19 @@ def test_a_mistyped_case_is_met_with_the_nearest(results, capsys, command):
     assert f"did you mean {NAME}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [(["history"], "95.00 %"), (["accept", "--reason", "new data"], f"{NAME}: its baseline")],
+)
+def test_a_unique_part_of_a_case_is_enough(results, capsys, command, said):
+    place = ["--results-dir", str(results)]
+    assert main([command[0], "resnet18-surface", *command[1:], *place]) == 0
+    assert said in capsys.readouterr().out
+    Baselines(results).add([run_of(make(data="surface.grid"))])
+    assert main([command[0], "resnet18-surface", *command[1:], *place]) == 2
+    assert "found 2 with resnet18-surface in their id" in capsys.readouterr().err
+
+
 def test_accept_closes_alarms_and_begins_a_segment(results, capsys):
     Ledger(results).raise_alarm(Alarm(NAME, "single_scale.image_auroc", 0.05, head=COMMITS[2]))
     place = ["--results-dir", str(results)]
@@ -127,6 +142,22 @@ def test_to_accept_a_mean_is_to_accept_its_categories(tmp_path, capsys):
     assert [name for name in names if left.segment(name)] == [
         NAME.replace("surface.woven", data) for data in others
     ]
+
+
+def test_an_alarm_belongs_to_its_baseline(results, capsys):
+    """A branch that is measured against itself says nothing about a loss against main."""
+    alarm = Alarm(NAME, "single_scale.image_auroc", 0.05, head=COMMITS[2])
+    ledger = Ledger(results)
+    assert ledger.raise_alarm(alarm)
+    assert ledger.raise_alarm(replace(alarm, baseline="branch"))
+    Baselines(results, "branch").add(Baselines(results).runs)
+    branch = ["--baseline", "branch", "--results-dir", str(results)]
+    assert main(["history", NAME, *branch]) == 0
+    assert capsys.readouterr().out.count("alarm") == 1
+    assert main(["accept", NAME, "--reason", "a branch", *branch]) == 0
+    verdicts = {alarm.baseline: alarm.verdict for alarm in Ledger(results).alarms}
+    assert verdicts == {"main": "", "branch": "accepted"}
+    assert len(Baselines(results).segment(NAME)) == 3
 
 
 def test_a_false_alarm_keeps_the_baseline(results, capsys):
@@ -177,7 +208,7 @@ def test_a_page_that_cannot_be_written_costs_no_verdict(monkeypatch, tmp_path, c
     journals = Journals(tmp_path / "runs" / "nightly")
     night = journals.begin("2026-01-02", "c" * 40, False, "all", Plan())
     verdicts = Verdicts(night)
-    night.find([Finding(NAME, "single_scale.image_auroc", "regressed", 0.95, 0.91, 0.04)])
+    night.find(NAME, [Finding(NAME, "single_scale.image_auroc", "regressed", 0.95, 0.91, 0.04)])
     settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
     nightly = SimpleNamespace(settings=settings, store=None, ledger=Ledger(tmp_path))
     assert nightly_module._close(nightly, verdicts) == REGRESSION_EXIT
@@ -186,6 +217,37 @@ def test_a_page_that_cannot_be_written_costs_no_verdict(monkeypatch, tmp_path, c
     assert said.startswith("REGRESSED")
     assert "could not be written (RuntimeError: a study's report)" in said
     assert "REGRESSED" in (tmp_path / "nightly" / "2026-01-02.md").read_text()
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("regressed", 10), ("ok", 11)])
+def test_a_nightly_run_whose_report_cannot_be_written_does_not_end(
+    monkeypatch, tmp_path, capsys, outcome, code
+):
+    monkeypatch.setattr(after_session, "write_results", lambda *_: [])
+    journals = Journals(tmp_path / "runs" / "nightly")
+    night = journals.begin("2026-01-02", "c" * 40, False, "all", Plan())
+    night.find(NAME, [Finding(NAME, "single_scale.image_auroc", outcome, 0.95, 0.91, 0.04)])
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    nightly = SimpleNamespace(settings=settings, store=None, ledger=Ledger(tmp_path))
+    (tmp_path / "nightly").write_text("stands for a full disk")
+    assert nightly_module._close(nightly, Verdicts(night)) == code
+    assert "report       could not be written" in capsys.readouterr().out
+    again = journals.unfinished()
+    assert again.findings == night.findings
+    (tmp_path / "nightly").unlink()
+    nightly_module._close(nightly, Verdicts(again))
+    assert (tmp_path / "nightly" / "2026-01-02.md").is_file()
+    assert journals.unfinished() is None
+
+
+def test_a_nightly_run_that_can_write_nothing_says_so(monkeypatch, tmp_path, capsys):
+    def full(self, asked):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Nightly, "run", full)
+    words = ["nightly", "--device", "cpu", "--profile", "smoke", "-k", "digits and resnet18"]
+    assert main([*words, "--results-dir", str(tmp_path)]) == INFRASTRUCTURE_EXIT
+    assert "No space left on device. The same command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("2h", 7200), ("90m", 5400), ("45", 45)])

@@ -122,6 +122,21 @@ def test_thresholds_are_changed_without_training(predict, saved, images):
         assert all((ln["score"] > ln["threshold"]) == (ln["label"] == "defective") for ln in lines)
 
 
+def test_few_held_out_images_are_named_with_what_moves_the_threshold(predict, images, tmp_path):
+    path = tmp_path / "few.pth"
+    few = Calibration(scores=(1.0, 2.0, 9.0), thresholds={"calibrated_p95": 9.0})
+    save_padim(path, calibrations={"": {"score": few}})
+    _, out, err = predict(images, checkpoint=path)
+    assert err.splitlines()[-1] == (
+        "the threshold is set by 3 held-out images, fewer than 19: --sensitivity 0.5 (leaves their "
+        "highest score out) or --threshold N moves it"
+    )
+    assert lines_of(out)[0]["threshold"] == 9.0
+    _, out, err = predict(images, "--sensitivity", "0.5", checkpoint=path)
+    assert lines_of(out)[0]["threshold"] == 2.0
+    assert "fewer than 19" not in err + predict(images)[2]
+
+
 def test_csv_holds_the_same(predict, images, tmp_path):
     (images / "good" / "9.png").write_bytes(b"GIF89a")
     code, out, _ = predict(images, "--format", "csv", "--out", tmp_path / "a" / "scores.csv")

@@ -8,7 +8,7 @@ import torch
 from bench.__main__ import main
 from bench.run.distillation import vqvae as training
 from bench.run.distillation.distill import DistillationError
-from bench.run.distillation.vqvae import VQVAEPlan, follow, pretrain
+from bench.run.distillation.vqvae import VQVAEPlan, _Training, follow, pretrain
 from bench.run.training import loop
 from models.components.weights import load_state, resolve
 from models.dsr import vqvae
@@ -44,6 +44,29 @@ def test_codes_follow_the_running_mean_of_their_features():
     for code in range(7):
         smoothed = (wanted_sizes[code] + 1e-5) / (whole + 7 * 1e-5) * whole
         assert torch.allclose(book.vectors[code].double(), wanted_sums[code] / smoothed, rtol=1e-4)
+
+
+@pytest.mark.parametrize("codes", [32, 128])  # at the low resolution, of 64 features
+def test_no_code_begins_at_zero(tmp_path, codes):
+    trained = _Training(replace(PLAN, codes=codes), CPU, tmp_path / "kept")
+    with torch.no_grad():
+        trained.loss(stripes()[20:24].float() / 255, begin=True)
+    lo, hi = (book.vectors for book in trained._books)
+    assert min(vectors.norm(dim=1).min().item() for vectors in (lo, hi)) > 1e-3
+    assert len(hi.unique(dim=0)) == codes
+
+
+def test_a_code_that_no_feature_is_near_keeps_its_place(tmp_path):
+    torch.manual_seed(0)
+    trained = _Training(PLAN, CPU, tmp_path / "kept")
+    features = torch.randn(2, 16, 4, 8)
+    trained._quantized(0, features, begin=True)
+    book = trained.network.codes_lo
+    begun = book.vectors.detach().clone()
+    assert begun.unique(dim=0).shape == (32, 16)
+    for _ in range(50):  # all features are now at the first code
+        trained._quantized(0, begun[0].view(1, 16, 1, 1).expand(2, 16, 4, 8), begin=False)
+    torch.testing.assert_close(book.vectors[1:].detach(), begun[1:], rtol=5e-3, atol=0)
 
 
 def test_training_explains_variance(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from fake_records import make
 
-from bench.report.finished_run import Run
+from bench.report.finished_run import FinishedRun
 from bench.run.kept_predictions import write_maps, write_scores
 from bench.run.predict import HeadPredictions
 from bench.store import Store
@@ -50,4 +50,4 @@ def keep_run(results, model, noise, *, defective, seed=0, gap=1.5, scale=1.0, he
     assert maps is not None
     record = replace(record, artifacts=artifacts)
     Store(results / "runs").append(record)
-    return Run(record, results / "runs" / "records.jsonl")
+    return FinishedRun(record, results / "runs" / "records.jsonl")

@@ -49,6 +49,13 @@ def test_images_of_one_prefix_stay_in_one_half():
     assert int(half.sum()) == 40
 
 
+def test_images_that_an_optional_prefix_leaves_out_are_in_both_halves():
+    names = [f"test/good/{place}.png" for place in range(20)]
+    labels = [place % 4 == 0 for place in range(20)]
+    half = selection_half(names, labels, "(part[0-9]+)?")
+    assert torch.equal(half, selection_half(names, labels))
+
+
 def test_combinations_equal_their_definitions():
     scores = np.random.default_rng(1).integers(0, 5, (3, 20)).astype(float)
     tensor = torch.from_numpy(scores)

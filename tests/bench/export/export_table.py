@@ -67,7 +67,7 @@ def attempt(name, folder):
 
 
 def difference(run, images, wanted):
-    """Return the largest difference in units of the largest score or map pixel, see `Check`."""
+    """Return the largest difference in units of the largest output, see `ExportCheck`."""
     return _largest(_difference(run(images[:count]), wanted, 0) for count in BATCHES)
 
 

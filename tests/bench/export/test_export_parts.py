@@ -14,7 +14,7 @@ from saved_models import SIDE, describe, gray, save_padim
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.export import packages
 from bench.export.check import _difference, compare
-from bench.export.description import KEY, Check, Description, read_description
+from bench.export.description import KEY, Description, ExportCheck, read_description
 from bench.export.errors import ExportError
 from bench.export.export import exported_model
 from bench.export.graph import ExportedModel, resize
@@ -164,7 +164,7 @@ def test_what_cannot_be_exported_says_why(predictor):
 
 
 def test_a_description_is_read_back_and_another_refused():
-    check = Check(32, (1, 16), 1e-6, 8, 2e-6, None, 30.0, "onnxruntime 1")
+    check = ExportCheck(32, (1, 16), 1e-6, 8, 2e-6, None, 30.0, "onnxruntime 1")
     own = Description(describe("padim_resnet18"), "ab" * 32, "onnx", True, 18, "torch 2", check)
     text = own.to_json()
     assert read_description(text).to_json() == text

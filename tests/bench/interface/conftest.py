@@ -19,7 +19,7 @@ def outputs(tmp_path, monkeypatch, write_category):
         device="cpu",
         precision="float32",
         measurements=False,
-        pictures=False,
+        panels=False,
         verbose=False,
     )
     yield tmp_path / "outputs"

@@ -29,7 +29,7 @@ def state_of(file):
 
 
 def test_a_run_leaves_the_files_of_the_specification(outputs):
-    record = train(*RD, num_epochs=2, pictures=True, **SMALL)
+    record = train(*RD, num_epochs=2, panels=True, **SMALL)
     folder = outputs / "tiny" / "tile" / "rd_resnet18-scratch"
     stem = "tiny_tile_rd_resnet18-scratch"
     names = {file.name for file in folder.iterdir()}
@@ -54,7 +54,7 @@ def test_a_run_leaves_the_files_of_the_specification(outputs):
 
 
 def test_the_panel_of_an_image_shows_it_its_mask_its_map_and_both(outputs, tmp_path):
-    train(*PADIM, pictures=True, **SMALL)
+    train(*PADIM, panels=True, **SMALL)
     (file,) = outputs.rglob("image_*_spot_000.png")
     picture = np.asarray(Image.open(file))
     # Four tiles of 64 pixels enlarged four times, with gaps of 4.
@@ -73,7 +73,7 @@ def test_the_panel_of_an_image_shows_it_its_mask_its_map_and_both(outputs, tmp_p
 
 def test_the_record_is_that_of_the_pytest_case(outputs, run_session, session_options, store):
     changes = {"num_epochs": 1, "batch_size": 4, "lr": 0.001}
-    record = train(*AE, pictures=True, **changes, **SMALL)
+    record = train(*AE, panels=True, **changes, **SMALL)
     options = ["--set", "epochs=1", "--set", "batch_size=4", "--set", "lr=0.001"]
     options += ["--image-size", "64", "--save-models", "--panels", "--no-measurements"]
     data = str(outputs.parent / "data")
@@ -162,11 +162,11 @@ def test_a_name_means_all_in_any_case(names, single):
     assert _asks_for_one(*names[:2], "padim", multi_class=True)
 
 
-def test_pictures_that_a_finished_case_lacks_are_drawn_once(outputs):
+def test_panels_that_a_finished_case_lacks_are_drawn_once(outputs):
     train(*PADIM, **SMALL)
     store = Store(outputs / "runs")
-    for pictures, runs in ((False, 1), (True, 2), (True, 2), (False, 2)):
-        train(*PADIM, pictures=pictures, **SMALL)
+    for panels, runs in ((False, 1), (True, 2), (True, 2), (False, 2)):
+        train(*PADIM, panels=panels, **SMALL)
         assert len(store.records()) == runs
     assert list(outputs.rglob("image_*_spot_000.png"))
 
@@ -180,7 +180,7 @@ def test_one_model_for_all_categories_has_a_report_for_each(outputs, write_categ
     data = outputs.parent / "data"
     for category in ("one", "two"):
         write_category(data / "pair" / category, train=8, good=2, spots=2)
-    record = train("pair", "all", "padim_resnet18", multi_class=True, pictures=True, **SMALL)
+    record = train("pair", "all", "padim_resnet18", multi_class=True, panels=True, **SMALL)
     assert record.case.category == "all"
     folder = outputs / "pair" / "all" / "padim_resnet18-scratch"
     stem = "pair_all_padim_resnet18-scratch"

@@ -90,6 +90,15 @@ def test_the_interval_is_scipys():
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.05 * width)
 
 
+def test_95_percent_of_the_resamples_are_within_the_interval():
+    values = torch.from_numpy(np.random.default_rng(2).exponential(1, 40))
+    strata = torch.zeros(40, dtype=torch.int64)
+    (drawn,) = resamples(strata, 2000, seed=0)
+    low, high = np.quantile((drawn.double() @ values / 40).numpy(), [0.025, 0.975])
+    found = bootstrap(mean_of(values), strata, replicates=2000)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
 def test_differences_are_paired():
     rng = np.random.default_rng(4)
     first = torch.from_numpy(rng.normal(0, 1, 100))

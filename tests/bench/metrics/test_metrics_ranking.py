@@ -209,6 +209,13 @@ def test_all_three_are_scikit_learns(kind, dtype):
         assert flagged.f1 == pytest.approx(value, **near)
 
 
+def test_of_equal_f1_the_highest_threshold_wins():
+    ranks = rank_positives(torch.tensor([4.0, 3, 2, 1]), torch.tensor([1, 0, 0, 1]))
+    value, threshold = f1_max(ranks)
+    assert value == pytest.approx(2 / 3)  # at both positives
+    assert 3 < threshold < 4
+
+
 @pytest.mark.parametrize("labels", [torch.zeros(3).bool(), torch.ones(3).bool(), torch.ones(0)])
 def test_one_class_has_no_value(labels):
     ranks = rank_positives(torch.arange(float(len(labels))), labels.bool())

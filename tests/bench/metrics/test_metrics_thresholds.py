@@ -112,6 +112,13 @@ def test_false_alarms_stay_below_five_percent_from_nineteen_scores_on(count):
     assert bound <= 0.05 if count >= 19 else bound == pytest.approx(1 / (count + 1))
 
 
+def test_calibrated_threshold_is_not_moved_by_rounding():
+    scores = np.arange(1, 100)
+    assert 100 * 0.55 > 55
+    expected, _ = conformal(scores, Fraction(55, 100))
+    assert calibrated_threshold(torch.from_numpy(scores).float(), 0.55) == expected == 55
+
+
 def test_calibrated_threshold_of_infinite_scores():
     assert calibrated_threshold(torch.tensor([-math.inf, math.inf])) == math.inf
     assert calibrated_threshold(torch.tensor([-math.inf, -math.inf])) == -math.inf

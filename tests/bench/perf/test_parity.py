@@ -4,19 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from bench.perf.parity.compare import CASES, NOT_COMPARED, differences, our_side
+from bench.perf.parity.compare import COMPARED_MODELS, NOT_COMPARED, differences, our_side
 from bench.perf.parity.peer import MODELS as PEER_MODELS
 from bench.perf.parity.sides import Compared, randomize, renamed
 
 
 def test_both_sides_have_the_same_models():
-    assert CASES.keys() == PEER_MODELS.keys()
-    assert not CASES.keys() & NOT_COMPARED.keys()
+    assert COMPARED_MODELS.keys() == PEER_MODELS.keys()
+    assert not COMPARED_MODELS.keys() & NOT_COMPARED.keys()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", COMPARED_MODELS)
 def test_side_is_finite_and_names_what_it_compares(name):
-    side = our_side(CASES[name], small=True)
+    side = our_side(COMPARED_MODELS[name], small=True)
     assert side.weights
     assert side.inputs
     assert all(tensor.isfinite().all() for tensor in side.weights.values())

@@ -10,13 +10,13 @@ from scipy.ndimage import zoom
 
 from bench.perf import mvtec_like, zoo_sides
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
-from bench.perf.zoo_sides import ProcessFailedError, Task, run_ours, run_peer, timed
-from bench.perf.zoo_tables import OURS, PEER, WARM, Run, quality_table, speed_table
+from bench.perf.zoo_sides import ProcessFailedError, Workload, run_ours, run_peer, timed
+from bench.perf.zoo_tables import OURS, PEER, WARM, TimedRun, quality_table, speed_table
 from datasets_lib.surface.render import render
 from models.catalog import MODELS
 
 
-def task(tmp_path, **fields):
+def workload(tmp_path, **fields):
     values = {
         "model": "patchcore",
         "dataset": "mvtec_like",
@@ -29,7 +29,7 @@ def task(tmp_path, **fields):
         "timeout_s": 9.0,
     }
     (tmp_path / "train" / "good").mkdir(parents=True, exist_ok=True)
-    return Task(**values | fields)
+    return Workload(**values | fields)
 
 
 def cells(line):
@@ -45,8 +45,8 @@ def test_peer_models_have_our_backbones():
 
 
 def test_task_selects_the_case_that_matches_the_peer(tmp_path):
-    assert task(tmp_path).case.id == "patchcore.anomalib-mvtec_like.grained-default-scratch-s0"
-    given = task(tmp_path, model="padim_resnet18", weights=tmp_path / "resnet18.pth")
+    assert workload(tmp_path).case.id == "patchcore.anomalib-mvtec_like.grained-default-scratch-s0"
+    given = workload(tmp_path, model="padim_resnet18", weights=tmp_path / "resnet18.pth")
     assert given.case.id == "padim_resnet18-mvtec_like.grained-default-pretrained-s0"
 
 
@@ -54,7 +54,7 @@ def test_task_selects_the_case_that_matches_the_peer(tmp_path):
     ("model", "images"), [("efficientad_small", 9), ("csflow", 8), ("rd_resnet18", 8), ("cfa", 16)]
 )
 def test_ours_trains_on_the_whole_batches_that_are_nearest(tmp_path, model, images):
-    ours = task(tmp_path, model=model)
+    ours = workload(tmp_path, model=model)
     for number in range(9):
         (tmp_path / "train" / "good" / f"{number}.png").touch()
     assert ours.images == images
@@ -68,20 +68,20 @@ def test_both_sides_run_on_the_device_of_the_task(monkeypatch, tmp_path):
         return None, ""
 
     monkeypatch.setattr(zoo_sides, "timed", note)
-    run_ours(task(tmp_path, device="cuda"), tmp_path)
-    run_peer(task(tmp_path, device="cuda"), tmp_path / "python")
-    run_ours(task(tmp_path), tmp_path)
+    run_ours(workload(tmp_path, device="cuda"), tmp_path)
+    run_peer(workload(tmp_path, device="cuda"), tmp_path / "python")
+    run_ours(workload(tmp_path), tmp_path)
     devices = [command[command.index("--device") + 1] for command in commands]
     assert devices == ["cuda", "cuda", "cpu"]
 
 
 def test_speed_table_divides_medians_and_bounds_a_stopped_peer():
     padim = {
-        OURS: [Run(1.0), Run(2.0), Run(9.0)],
-        WARM: [Run(0.5)],
-        PEER: [Run(30.0), Run(10.0), Run(20.0)],
+        OURS: [TimedRun(1.0), TimedRun(2.0), TimedRun(9.0)],
+        WARM: [TimedRun(0.5)],
+        PEER: [TimedRun(30.0), TimedRun(10.0), TimedRun(20.0)],
     }
-    stopped = {OURS: [Run(2.0)], PEER: [Run(None, limit_s=40.0)]}
+    stopped = {OURS: [TimedRun(2.0)], PEER: [TimedRun(None, limit_s=40.0)]}
     head, _, *lines = speed_table({"padim": padim, "dfm": stopped}).splitlines()
     assert cells(head) == [
         *("Model", "ours, cold, s", "ours, warm, s", "peer, s"),
@@ -89,12 +89,15 @@ def test_speed_table_divides_medians_and_bounds_a_stopped_peer():
     ]
     assert cells(lines[0]) == ["padim", "2.0", "0.5", "20.0", "10.00 ×", "40.00 ×"]
     assert cells(lines[1]) == ["dfm", "2.0", "–", "> 40 (stopped)", "> 20.00 ×", "–"]
-    rounded = {OURS: [Run(3.0)], PEER: [Run(None, limit_s=5.0)]}
+    rounded = {OURS: [TimedRun(3.0)], PEER: [TimedRun(None, limit_s=5.0)]}
     assert "> 1.66 ×" in speed_table({"dfm": rounded})  # 1.667 would be no lower bound
 
 
 def test_quality_table_leaves_missing_metrics_empty():
-    runs = {OURS: [Run(1.0, {"image_auroc": 0.5})], PEER: [Run(1.0, {"image_auroc": 0.25})]}
+    runs = {
+        OURS: [TimedRun(1.0, {"image_auroc": 0.5})],
+        PEER: [TimedRun(1.0, {"image_auroc": 0.25})],
+    }
     lines = [cells(line) for line in quality_table({"dfkde": runs}).splitlines()[2:]]
     assert lines == [["dfkde", OURS, "50.00", "–", "–"], ["dfkde", PEER, "25.00", "–", "–"]]
 

@@ -62,15 +62,19 @@ def test_without_counters_nothing_is_known(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not module._STAT.exists(), reason="this system has no /proc/stat")
-def test_a_busy_process_is_seen_and_this_one_is_not():
-    def measured(command):
-        with subprocess.Popen(command) as process:
-            meter, end = LoadMeter(), time.monotonic() + 0.6
-            while time.monotonic() < end:
-                pass
-            seen = meter.read()
-            process.kill()
-        return seen
-
-    busy = measured([sys.executable, "-c", "while True: pass"])
+def test_a_busy_process_is_seen():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        meter, end = LoadMeter(), time.monotonic() + 0.6
+        while time.monotonic() < end:
+            pass
+        busy = meter.read()
+        process.kill()
     assert busy.others > 0.2  # at least its share of a crowded processor
+
+
+def test_own_time_is_the_processor_time_of_this_process():
+    before, processor = module._own_seconds(), time.process_time()
+    while time.process_time() - processor < 0.2:
+        pass
+    spent = time.process_time() - processor
+    assert module._own_seconds() - before == pytest.approx(spent, abs=0.1)  # it counts in ticks

@@ -49,10 +49,10 @@ def test_a_section_opens_with_the_kind_of_run(fields, words, absent):
 
 
 @pytest.mark.parametrize("shots", [None, 4])
-def test_few_shot_tables_say_that_seeds_share_their_images(shots):
+def test_few_shot_tables_say_that_seeds_choose_their_images(shots):
     record = make()
     record = replace(record, case=replace(record.case, shots=shots))
-    said = "Every seed trains on the same images" in leaderboard_markdown([record])
+    said = "Each seed trains on images of its own" in leaderboard_markdown([record])
     assert said == bool(shots)
 
 

@@ -16,11 +16,11 @@ from bench.selection import all_cases, matching
 from datasets_lib.discover import find_datasets
 
 CASE = "{}-parts.nuts-default-scratch-s0"
-RD, PADIM, PATCHCORE, CROPPED, DINOMALY, UNINET = (
+RD, PADIM, PATCHCORE, CROPPED, DINOMALY, UNINET, WARMING = (
     CASE.format(name)
     for name in (
         *("rd_resnet18", "padim", "patchcore", "patchcore_320"),
-        *("dinomaly_small_224", "uninet_multiclass"),
+        *("dinomaly_small_224", "uninet_multiclass", "rd_convnext_cnblock"),
     )
 )
 FEW = "rd_resnet18-parts.nuts-default-scratch-4shot-s0"
@@ -64,6 +64,10 @@ def repeated(record):
     words = shlex.split(repeat_command(from_json(record.to_json())))
     assert words[:2] == ["pytest", "bench"]
     assert words[-1] == "--rerun"
+    if "DATA" in words:
+        place = words.index("DATA")
+        assert words[place - 1] == "--data-dir"
+        del words[place - 1 : place + 1]
     return words[2:-1]
 
 
@@ -136,6 +140,40 @@ def test_options_that_change_nothing_are_left_out(job, options):
     first = job(["-k", RD, *options.split()])
     usual = ["-k", RD, "--profile", "smoke", "--precision", first.protocol.precision]
     assert repeated(finished(first)) == usual
+
+
+@pytest.mark.parametrize(
+    ("data", "file", "folders"),
+    [
+        ("parts.nuts", "resnet18.pth", ["DATA", "WEIGHTS"]),
+        ("mvtec.bottle", "resnet18-f37072fd.pth", ["DATA"]),  # as its publisher names it
+        ("surface.woven", "resnet18.pth", ["WEIGHTS"]),
+        ("elpv.mono", None, []),  # a package, and weights that a run did not get to
+    ],
+)
+def test_folders_that_a_session_does_not_find_by_itself_are_to_be_filled_in(data, file, folders):
+    record = make(data=data, fingerprints={"weights_file": file} if file else {})
+    words = shlex.split(repeat_command(record, "--save-models"))
+    assert [word for word in words if word in {"DATA", "WEIGHTS"}] == folders
+    assert words[-2:] == ["--rerun", "--save-models"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ("epochs=10", []),
+        ("epochs=10 warmup_epochs=1", []),
+        ("epochs=10 warmup_epochs=5", ["warmup_epochs=5.0"]),  # as before epochs shortened it
+        ("epochs=70 warmup_epochs=1", ["warmup_epochs=1.0"]),
+        ("warmup_epochs=1", ["warmup_epochs=1.0"]),
+    ],
+)
+def test_a_warm_up_is_named_unless_it_follows_the_epochs(job, changes, kept):
+    words = [word for change in changes.split() for word in ("--set", change)]
+    first = job(["-k", WARMING, "--profile", "standard", *words])
+    again = repeated(finished(first))
+    assert [word for word in again if word.startswith("warmup_epochs")] == kept
+    assert job(again).key == first.key
 
 
 def test_a_category_named_all_needs_no_model_for_all_categories(job):

@@ -59,6 +59,14 @@ def test_no_more_components_than_samples_span():
     assert len(fitted(line, 3).components) == 1
 
 
+@pytest.mark.parametrize("padding", [0, 30])  # fewer and more numbers than samples
+def test_small_variances_above_rounding_are_components(padding):
+    spread = torch.tensor([1, 1e-2, 1e-4])
+    train = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)) * spread
+    padded = torch.nn.functional.pad(train, (0, padding))
+    assert len(fitted(padded, 3).components) == 3
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_large_means_do_not_cancel(shape):
     train = samples(*shape, mean=1e4)
