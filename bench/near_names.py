@@ -1,7 +1,7 @@
 """The names that a mistyped one may have meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def near_names(name: str, offered: Iterable[str]) -> list[str]:
@@ -19,5 +19,13 @@ def did_you_mean(name: str, offered: Iterable[str], start: str = "did you mean")
     >>> did_you_mean("rd_resnt18", ["padim", "rd_resnet18", "rd_resnet50"], "; did you mean")
     '; did you mean rd_resnet18 or rd_resnet50?'
     """
-    close = near_names(name, offered)
-    return f"{start} {' or '.join(close)}?" if close else ""
+    return question(start, near_names(name, offered))
+
+
+def question(start: str, names: Sequence[str]) -> str:
+    """Return a question which of some names was meant; empty if there are none.
+
+    >>> question("Did you mean", ["padim", "dfm"]), question("Did you mean", [])
+    ('Did you mean padim or dfm?', '')
+    """
+    return f"{start} {' or '.join(names)}?" if names else ""

@@ -137,10 +137,10 @@ class BenchSession:
         """Compare a finished case with its baseline; fail the pytest item if it regressed."""
         check = self._gate.check(record)
         counts[check.compared] += 1
-        if check.worse:
+        if check.regressions:
             self.tally.outcomes[request.node.user_properties[-1][1]] -= 1
             self._note("regressed", request)
-            pytest.fail(f"{record.case.id}: regressed\n{check.worse}", pytrace=False)
+            pytest.fail(f"{record.case.id}: regressed\n{check.regressions}", pytrace=False)
 
     def close(self) -> None:
         """Stop the child process and remove the gate's worktrees, if there are any."""

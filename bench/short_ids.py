@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
-from bench.near_names import near_names
+from bench.near_names import near_names, question
 
 _MAX_NAMES = 5
 
@@ -16,18 +16,20 @@ def ids_with(part: str, ids: Collection[str]) -> list[str]:
     return [part] if part in ids else sorted(name for name in ids if part in name)
 
 
-def near_ids(name: str, ids: Iterable[str]) -> list[str]:
-    """Return at most three ids that a mistyped one may stand for, whole or up to one of its dashes.
+def did_you_mean_id(name: str, ids: Iterable[str], start: str = "did you mean") -> str:
+    """Return a question about at most three ids that a mistyped one may stand for; empty if none.
 
-    >>> near_ids("rd-prats", ["rd-parts.nuts-s0", "padim-tiles-s0"])
-    ['rd-parts.nuts-s0']
+    It may stand for a whole id, or for one up to one of its dashes.
+
+    >>> did_you_mean_id("rd-prats", ["rd-parts.nuts-s0", "padim-tiles-s0"])
+    'did you mean rd-parts.nuts-s0?'
     """
     starts: dict[str, dict[str, None]] = {}
     for id_ in sorted(ids):
-        for start in _starts(id_):
-            starts.setdefault(start, {})[id_] = None
-    near = (id_ for start in near_names(name, starts) for id_ in starts[start])
-    return list(dict.fromkeys(near))[:3]
+        for part in _starts(id_):
+            starts.setdefault(part, {})[id_] = None
+    near = (id_ for part in near_names(name, starts) for id_ in starts[part])
+    return question(start, list(dict.fromkeys(near))[:3])
 
 
 def listed(ids: Collection[str]) -> str:

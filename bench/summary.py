@@ -76,11 +76,17 @@ def _gate_line(gate: Counter[str], outcomes: Counter[str]) -> str:
 
     >>> _gate_line(Counter(), Counter(oom=1)), _gate_line(Counter(compared=2), Counter(ok=2))
     ('0 of 1 compared (1 not finished), 0 regressed', '2 of 2 compared, 0 regressed')
+    >>> _gate_line(Counter(compared=2), Counter(ok=2, skipped=10))
+    '2 of 12 compared (10 skipped), 0 regressed'
     """
+    own = gate["in baseline"]
+    skipped = outcomes["skipped"]
+    is_own = "is the baseline's own run" if own == 1 else "are the baseline's own runs"
     parts = (
-        (gate["in baseline"], "cached from the baseline itself: --rerun"),
+        (own, f"{is_own}: --rerun runs {'it' if own == 1 else 'them'} again"),
         (gate["no baseline"], "without a baseline: python -m bench nightly makes one"),
-        (outcomes.total() - gate.total(), "not finished"),
+        (skipped, "skipped"),
+        (outcomes.total() - gate.total() - skipped, "not finished"),
     )
     why = "; ".join(f"{count} {text}" for count, text in parts if count)
     others = f" ({why})" if why else ""

@@ -1,6 +1,7 @@
 """``python -m bench accept``: take a case's numbers as they are; its history starts again."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
 from bench.commands.night_options import (
@@ -11,13 +12,16 @@ from bench.commands.night_options import (
     results_dir_of,
 )
 
+if TYPE_CHECKING:
+    from bench.regression.baselines import Baselines
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
         "accept", help="accept a case's new numbers: its baseline starts over"
     )
-    command.add_argument("case", metavar="CASE", help="id of a case, or a unique part of one")
+    command.add_argument("case", metavar="CASE", help="id of a case or of a mean, in full")
     command.add_argument("--reason", required=True, help="why the new numbers are correct")
     command.add_argument(
         "--false-alarm",
@@ -31,18 +35,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     from bench.provenance.commit import current_commit
     from bench.regression.baselines import Acceptance, Baselines
-    from bench.regression.dataset_means import parts_of
 
     results = results_dir_of(options)
     baselines, ledger = Baselines(results, options.baseline), ledger_of(results)
     name = configuration_of(options.case)
-    known = {run.series.configuration for run in baselines.runs}
     if not options.reason.strip():
         raise CommandError("--reason: wanted why the new numbers are correct, found nothing.")
-    parts = parts_of(name, known)
-    if not parts:
-        name = known_configuration(baselines, name, "run `python -m bench nightly`.")
-        parts = [name]
+    parts = _parts(baselines, name)
     alarms = ledger.open(name, options.baseline)
     if options.false_alarm and not alarms:
         raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to mark as false.")
@@ -58,3 +57,20 @@ def _run(options: argparse.Namespace) -> int:
         files.append(baselines.path)
     print(f"keep it in git: git add {' '.join(map(str, files))} && git commit")
     return 0
+
+
+def _parts(baselines: "Baselines", name: str) -> list[str]:
+    """Return the configurations whose baselines a name stands for: its own, or a mean's parts.
+
+    Raises:
+        CommandError: It is not a whole name; files under version control want no guess.
+    """
+    from bench.regression.dataset_means import parts_of
+
+    known = {run.series.configuration for run in baselines.runs}
+    # Without its augmentation, the name of a mean would end those of every augmentation.
+    parts = [part for part in parts_of(name, known) if part.count("-") == name.count("-")]
+    if parts or name in known:
+        return parts or [name]
+    meant = known_configuration(baselines, name, "run `python -m bench nightly`.")
+    raise CommandError(f"{baselines.path} has no run of {name}: did you mean {meant}?")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.commands.command import CommandError
 from bench.commands.record_files import RECORDS
-from bench.short_ids import ids_with, listed, near_ids
+from bench.short_ids import did_you_mean_id, ids_with, listed
 
 if TYPE_CHECKING:
     from bench.report.finished_run import FinishedRun
@@ -50,7 +50,7 @@ def runs_of(
         hint = f" They have {listed(known)}." if known else ""
         raise CommandError(
             f"Wanted a case in the records, found none called {case} among {len(known)}."
-            f"{_did_you_mean(case, known) or hint}"
+            f"{did_you_mean_id(case, known, ' Did you mean') or hint}"
         )
     own = [run for run in runs if run.record.key.id == name]
     chosen = [run for run in own if profile in {None, run.record.key.profile}]
@@ -108,7 +108,7 @@ def _no_model(name: str, runs: "Sequence[FinishedRun]", saved: "Sequence[Finishe
     if not ran:
         return (
             f"Wanted the file of a saved model or the id of a case with one, found neither called "
-            f"{name}.{_did_you_mean(name, _ids(saved))}"
+            f"{name}.{did_you_mean_id(name, _ids(saved), ' Did you mean')}"
             f"{others or ' pytest bench … --save-models keeps models.'}"
         )
     if len(ran) > 1:
@@ -121,11 +121,6 @@ def _no_model(name: str, runs: "Sequence[FinishedRun]", saved: "Sequence[Finishe
         f"Wanted a saved model of {ran[0]}, found none: the session that ran it kept none."
         f"{others} Run it again: {command}"
     )
-
-
-def _did_you_mean(name: str, ids: Collection[str]) -> str:
-    close = near_ids(name, ids)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _ids(runs: "Sequence[FinishedRun]") -> set[str]:

@@ -99,7 +99,10 @@ def _left_out(options: argparse.Namespace, elsewhere: Sequence[str]) -> Iterator
     for folder in searchable(data_dirs_of(options)):
         yield from remarks(folder, found=True)
     if elsewhere:
-        yield f"not verified, as they lie elsewhere (name them to do so): {', '.join(elsewhere)}"
+        yield (
+            "not verified, because they are in other folders (give their names to verify them): "
+            f"{', '.join(elsewhere)}"
+        )
 
 
 def _is_asked(dataset: FoundDataset, options: argparse.Namespace) -> bool:

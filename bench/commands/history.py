@@ -60,8 +60,9 @@ def _run(options: argparse.Namespace) -> int:
     results = results_dir_of(options)
     baselines = Baselines(results, options.baseline)
     runs = baselines.runs
-    name = configuration_of(options.case or "")
-    if name:
+    name = ""
+    if options.case is not None:
+        name = configuration_of(options.case)
         name = known_configuration(baselines, name, "run `python -m bench nightly` first.")
         runs = [run for run in runs if run.series.configuration == name]
         _check_quantities(options.quantity or (), runs)

@@ -10,7 +10,7 @@ from bench.arguments import whole
 from bench.commands.case_runs import id_with
 from bench.commands.command import CommandError
 from bench.commands.session_options import results_home
-from bench.short_ids import near_ids
+from bench.short_ids import did_you_mean_id
 from datasets_lib.paths import absolute_path
 
 if TYPE_CHECKING:
@@ -91,8 +91,17 @@ def configuration_of(case: str) -> str:
 
     >>> configuration_of("padim_resnet18-mvtec.bottle-default-pretrained-s0")
     'padim_resnet18-mvtec.bottle-default-pretrained'
+
+    Raises:
+        CommandError: Nothing is left, and every id would have that as a part.
     """
-    return re.sub(r"-s\d+$", "", case)
+    configuration = re.sub(r"-s\d+$", "", case)
+    if not configuration.strip():
+        raise CommandError(
+            f"CASE: wanted the id of a case, found '{case}'. python -m bench history --format csv "
+            "lists the cases of a baseline."
+        )
+    return configuration
 
 
 def known_configuration(baselines: "Baselines", name: str, advice: str) -> str:
@@ -109,8 +118,7 @@ def known_configuration(baselines: "Baselines", name: str, advice: str) -> str:
     known = {run.series.configuration for run in baselines.runs}
     if found := id_with(name, known):
         return found
-    near = near_ids(name, known)
-    hint = f"did you mean {' or '.join(near)}?" if near else advice
+    hint = did_you_mean_id(name, known) or advice
     raise CommandError(f"{baselines.path} has no run of {name}: {hint}")
 
 

@@ -57,12 +57,14 @@ def _close(nightly: "Nightly", verdicts: "Verdicts") -> int:
     from bench.run.job import now
     from datasets_lib.atomic import atomic_path
 
-    print(summary(verdicts))
+    baseline = nightly.options.baseline
+    print(summary(verdicts, baseline))
     code, report = verdicts.exit_code, nightly.settings.results_dir / "nightly"
     report /= f"{verdicts.night.name}.md"
     try:
         with atomic_path(report) as temporary:
-            temporary.write_text(night_report(verdicts, nightly.ledger), encoding="utf-8")
+            page = night_report(verdicts, nightly.ledger, baseline)
+            temporary.write_text(page, encoding="utf-8")
         print(f"report       {report}")
         if not verdicts.night.ended:
             verdicts.night.end(now())

@@ -61,16 +61,16 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def why_no_repository(root: Path = ROOT) -> str | None:
-    """Return a clause that says why a folder of code is no git repository; None if it is one.
+    """Return a clause that says why a folder of code is not a git repository; None if it is one.
 
     It has git's own words: it may refuse a repository, and say how to allow it.
     """
     try:
         top = Path(git(root, "rev-parse", "--show-toplevel"))
     except CodeTreeError as error:
-        return f"{root} is no git repository that can be read ({error})"
+        return f"{root} is not a git repository that can be read ({error})"
     if top.resolve() != root.resolve():
-        return f"{root} is no git repository, but a folder of the one in {top}"
+        return f"{root} is not a git repository of its own but a folder inside {top}"
     return None
 
 

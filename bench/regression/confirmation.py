@@ -39,7 +39,7 @@ test, its size decides."""
 _GOOD = frozenset({"first", "ok", "improved", "changed"})
 """Outcomes of runs whose code may count as good."""
 
-_EDITED = "the code changed before its fresh runs: run it again"
+_EDITED = "the code was edited before the confirming runs; run the command again"
 
 Sides = dict[str, list[FreshRun]]
 _Row = tuple[Measure, Baseline, int]  # of one quantity; int is the number of runs in its screen

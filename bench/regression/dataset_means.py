@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from statistics import fmean
+from typing import cast
 
 from bench.case import ALL, Case
 from bench.regression.baselines import Run
 from bench.regression.compare import Pair, Screen, screen_means
+from bench.regression.outcomes import Outcome, worst
 from bench.regression.series import Quantity
 
 
@@ -153,10 +155,13 @@ def _by_replicate(runs: Iterable[Run]) -> dict[int, list[Run]]:
 
 
 def _mean_run(whole: Case, runs: Sequence[Run]) -> Run:
+    """Return the mean of one run of each category: no better judged than the worst of them."""
     case = replace(whole, category=f"mean_of_{len(runs)}")
     names = set.intersection(*(set(run.values) for run in runs))
     data = sha256(" ".join(run.series.data for run in runs).encode()).hexdigest()[:16]
     newest = max(runs, key=lambda run: run.finished)
+    # Nothing spoke against a first run, so another category's gain or change is what counts.
+    outcomes = [cast(Outcome, "ok" if r.outcome == "first" else r.outcome) for r in runs]
     return replace(
         newest,
         series=replace(newest.series, configuration=case.configuration, data=data),
@@ -168,5 +173,6 @@ def _mean_run(whole: Case, runs: Sequence[Run]) -> Run:
         dirty=any(run.dirty for run in runs),
         images=sum(run.images for run in runs),
         drift={},
+        outcome=worst(outcomes),
         scores="",
     )

@@ -25,11 +25,11 @@ class GateCheck:
 
     Attributes:
         compared: Whether it was compared with a baseline, or why not.
-        worse: A line per regressed quantity and what to do; empty if nothing regressed.
+        regressions: A line per regressed quantity and what to do; empty if nothing regressed.
     """
 
     compared: Compared
-    worse: str
+    regressions: str
 
 
 class Gate:
@@ -80,13 +80,13 @@ class Gate:
             for finding in verdicts.findings
             if finding.outcome == "regressed" and finding.configuration == name
         ]
-        worse = [finding.text() for finding in regressed]
+        lines = [finding.text() for finding in regressed]
         if base := next((finding.base_commit for finding in regressed), None):
-            worse.append(
+            lines.append(
                 f"git diff {short_commit(base)} shows what changed since its baseline. If it is "
                 f"intended: python -m bench accept {name} --reason …"
             )
-        return GateCheck(_compared(record, verdicts), "\n".join(worse))
+        return GateCheck(_compared(record, verdicts), "\n".join(lines))
 
 
 def _compared(record: Record, verdicts: Verdicts) -> Compared:

@@ -1,9 +1,10 @@
 """The journal of a night: its plan and what it found, so that a killed night can resume."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.case import Case
@@ -24,6 +25,8 @@ class Night:
         dirty: Whether the code differed from the commit.
         asked: The request; a different request is a different night.
         plan: What runs.
+        keys: Hash of the store key of each planned case that could run when the night began, by
+            case id: recipe, data and weights of a night that resumes.
         findings: Findings whose comparison and confirmation have finished.
         judged: Configurations whose comparison and confirmation have finished.
         notes: Lines for the report.
@@ -38,13 +41,14 @@ class Night:
     dirty: bool | None
     asked: str
     plan: Plan
+    keys: Mapping[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     judged: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     resumed: int = 0
     ended: str = ""
 
-    def find(self, configuration: str, findings: Sequence[Finding]) -> None:
+    def add_findings(self, configuration: str, findings: Sequence[Finding]) -> None:
         """Add all findings of a configuration, as one line: on the disk whole, or not at all.
 
         Raises:
@@ -87,15 +91,27 @@ class Journals:
         asked: str,
         plan: Plan,
         known: Collection[str] = (),
+        keys: Mapping[str, str] = MappingProxyType({}),
     ) -> Night:
-        """Begin a night; ``known`` are names of other nights, whose journals may lie elsewhere."""
+        """Begin a night.
+
+        Args:
+            started: Start time in UTC, ISO 8601.
+            commit: Commit of the code.
+            dirty: Whether the code differs from the commit.
+            asked: The request.
+            plan: What runs.
+            known: Names of other nights, whose journals may lie elsewhere.
+            keys: Hash of the store key of each planned case, by case id.
+        """
         date = started[:10]
         taken = {path.stem for path in self.folder.glob(f"{date}*.jsonl")} | set(known)
         names = (date if number == 1 else f"{date}-{number}" for number in range(1, 1000))
         name = next(name for name in names if name not in taken)
-        night = Night(name, self.folder / f"{name}.jsonl", started, commit, dirty, asked, plan)
+        path = self.folder / f"{name}.jsonl"
+        night = Night(name, path, started, commit, dirty, asked, plan, keys)
         begun = {"started": started, "commit": commit, "dirty": dirty, "asked": asked}
-        append_object(night.path, {"begin": begun | {"plan": asdict(plan)}})
+        append_object(path, {"begin": begun | {"plan": asdict(plan), "keys": dict(keys)}})
         return night
 
     def unfinished(self) -> Night | None:

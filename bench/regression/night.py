@@ -21,7 +21,7 @@ from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import ConfirmationContext
 from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
-from bench.regression.plan import UNUSABLE, NightOptions, make_plan
+from bench.regression.plan import UNUSABLE, NightOptions, Plan, make_plan
 from bench.regression.remember import remember
 from bench.regression.verdicts import Say, Verdicts, judge
 from bench.run.inputs import Finder, tapped_layers
@@ -115,13 +115,15 @@ class Nightly:
         night = journals.unfinished()
         if night is not None:
             same = (night.commit, night.dirty, night.asked) == (commit.commit, commit.dirty, asked)
+            # A changed recipe makes another key, and records under the old one are no candidates.
+            same = same and night.keys == self._keys(night.plan)
             if same and all(map(self._is_of_this_code, self._candidates(night))):
                 journals.resume(night)
                 self.say(f"resuming nightly run {night.name}, started at {night.started}")
                 return night
             self.say(
-                f"nightly run {night.name} was killed and cannot resume: code or options have "
-                "changed since. Starting a new one."
+                f"nightly run {night.name} was killed and cannot resume: code, recipes, data, "
+                "weights or options have changed since. Starting a new one."
             )
             night.end(now())
         plan = make_plan(
@@ -135,7 +137,16 @@ class Nightly:
         # Journals stay on a machine; a baseline and a ledger may be shared.
         known = {run.night for run in self.baselines.runs}
         known |= {alarm.night for alarm in self.ledger.alarms}
-        return journals.begin(now(), commit.commit, commit.dirty, asked, plan, known)
+        keys = self._keys(plan)
+        return journals.begin(now(), commit.commit, commit.dirty, asked, plan, known, keys)
+
+    def _keys(self, plan: Plan) -> dict[str, str]:
+        """Return the hash of the store key of each planned case that can run, by case id."""
+        return {
+            one.case.id: identity[0].short
+            for one in plan.planned
+            if (identity := self._identity(one.case))
+        }
 
     def _run_cases(self, night: Night) -> None:
         """Run the planned cases that have no record from this night yet."""
@@ -196,7 +207,10 @@ class Nightly:
                 yield identity[0], one.record
 
     def _is_of_this_code(self, record: Record) -> bool:
-        """Return whether a record's case would run the same code now."""
+        """Return whether a record's code is what its case would run now, if it can run at all.
+
+        Recipe, data and weights, which make the store key, are not compared.
+        """
         identity = self._identity(record.case)
         return identity is not None and record.code.get("hash") == identity[1]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.aggregate.markdown import EMPTY
 from bench.provenance.commit import short_commit
+from bench.regression.baselines import MAIN
 from bench.regression.compare import Screen
 from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
@@ -27,15 +28,21 @@ _TITLES = {
 }
 
 
-def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
-    """Return the report as Markdown; it depends only on the journal, the records and the ledger."""
+def night_report(verdicts: Verdicts, ledger: Ledger, baseline: str = MAIN) -> str:
+    """Return the report as Markdown; it depends only on the journal, the records and the ledger.
+
+    Args:
+        verdicts: The results of the night.
+        ledger: All alarms.
+        baseline: Name of the baseline that the night compared with.
+    """
     night = verdicts.night
     code = f"commit {short_commit(night.commit)}" if night.commit else "code without a commit"
     code += " with uncommitted changes" if night.dirty else ""
     parts = [f"# Nightly run of {night.name}", f"{_conclusion(verdicts)}\n\n{code}, {night.asked}"]
     parts += _found(verdicts.findings)
     parts += _section(
-        "What to do", [f"* `{command}` {what}" for command, what in next_steps(verdicts)]
+        "What to do", [f"* `{command}` {what}" for command, what in next_steps(verdicts, baseline)]
     )
     parts += _section("Notes", [f"* {note}" for note in verdicts.notes])
     parts += _section("Ran", list(_ran(verdicts)))
@@ -45,13 +52,13 @@ def night_report(verdicts: Verdicts, ledger: Ledger) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def summary(verdicts: Verdicts) -> str:
+def summary(verdicts: Verdicts, baseline: str = MAIN) -> str:
     """Return the text for a terminal: one line, and what to do after an alarm."""
-    steps = [f"  {command}\n    {what}" for command, what in next_steps(verdicts)]
+    steps = [f"  {command}\n    {what}" for command, what in next_steps(verdicts, baseline)]
     return "\n".join([_conclusion(verdicts).replace("*", ""), *steps])
 
 
-def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
+def next_steps(verdicts: Verdicts, baseline: str = MAIN) -> list[tuple[str, str]]:
     """Return the commands to run after a confirmed regression, and what each does."""
     regressed = [finding for finding in verdicts.findings if finding.outcome == "regressed"]
     if not regressed:
@@ -64,16 +71,20 @@ def next_steps(verdicts: Verdicts) -> list[tuple[str, str]]:
         searched = sorted(mean.parts)[0]
         if good and head:
             searched += f" --good {short_commit(good)} --bad {short_commit(head)}"
+    against = "" if baseline == MAIN else f" --baseline {baseline}"
     return [
         (
-            f"python -m bench bisect {searched}",
+            f"python -m bench bisect {searched}{against}",
             "finds the commit; give it this nightly run's options",
         ),
         (
-            f"python -m bench accept {name} --reason …",
+            f"python -m bench accept {name}{against} --reason …",
             "if the change is intended: starts a new baseline",
         ),
-        (f"python -m bench accept {name} --false-alarm --reason …", "if nothing is wrong"),
+        (
+            f"python -m bench accept {name}{against} --false-alarm --reason …",
+            "if nothing is wrong",
+        ),
     ]
 
 
@@ -198,7 +209,8 @@ def _alarms(ledger: Ledger) -> Iterator[str]:
     for alarm in ledger.open():
         what = f"`{alarm.configuration}` {alarm.quantity}"
         span = f"worse at {short_commit(alarm.head)} than at {short_commit(alarm.base)}"
-        yield f"* open since {alarm.raised[:10]}: {what}, {span}"
+        against = "" if alarm.baseline == MAIN else f" (baseline {alarm.baseline})"
+        yield f"* open since {alarm.raised[:10]}: {what}, {span}{against}"
 
 
 def _grouped(reasons: dict[str, str]) -> dict[str, list[str]]:

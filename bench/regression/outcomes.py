@@ -23,8 +23,8 @@ INFRASTRUCTURE_EXIT = 11
 _ORDER: tuple[Outcome, ...] = (
     "regressed",
     "invalid",
-    "env-shift",
     "suspect",
+    "env-shift",
     "underpowered",
     "improved",
     "changed",

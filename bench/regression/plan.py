@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -13,6 +13,7 @@ from bench.finished import Finished
 from bench.provenance.currency import origin
 from bench.record import Record
 from bench.regression.baselines import MAIN, Baselines, changed_constants
+from bench.regression.compare import missing_quantities
 from bench.regression.dataset_means import parts_of
 from bench.regression.ledger import Alarm
 from bench.regression.screen import CANARIES
@@ -64,10 +65,10 @@ class Planned:
 
     Attributes:
         case: The case.
-        reason: ``stale`` (its code, machine or options changed), ``new`` (never finished),
-            ``canary`` (unchanged, shows whether the machine changed), ``rotation`` (unchanged,
-            its turn has come) or ``finished`` (a session ran it, it was accepted, or its last
-            comparison confirmed nothing: it is compared but does not run).
+        reason: ``stale`` (its code, machine or options changed, or its last run said too little),
+            ``new`` (never finished), ``canary`` (unchanged, shows whether the machine changed),
+            ``rotation`` (unchanged, its turn has come) or ``finished`` (a session ran it, it was
+            accepted, or its last comparison confirmed nothing: it is compared but does not run).
         why: The reason in words, with the file that changed.
         seconds: Expected duration.
         information: Expected information from its run, in the same unit for all.
@@ -117,12 +118,16 @@ class Plan:
         """Return how many cases run and for how long, as far as that is known."""
         running = [one for one in self.planned if not one.record]
         known = [one.seconds for one in running if not one.guessed]
-        parts = [f"in about {sum(known):.0f} s"] if known else []
-        if unknown := len(running) - len(known):
-            parts.append("in an unknown time (their models have never finished here)")
-        if len(parts) == 2:
-            parts = [f"{len(known)} {parts[0]}", f"{unknown} {parts[1]}"]
-        return f"{cases_text(len(running))} would run" + "".join(f", {part}" for part in parts)
+        unknown = len(running) - len(known)
+        text = f"{cases_text(len(running))} would run"
+        if known:
+            text += f", {len(known)} of them" if unknown else ","
+            text += f" in about {sum(known):.0f} s"
+        if unknown:
+            models = "this model has" if unknown == 1 else "these models have"
+            text += f"; how long {'the rest takes ' if known else ''}is unknown"
+            text += f" ({models} never finished here under this profile)"
+        return text
 
     def not_run(self) -> Iterator[str]:
         """Yield lines on what does not run, and why."""
@@ -187,17 +192,11 @@ def make_plan(
         if job is None:
             plan.lost += [case.id] if case.id in ran else []
             continue
-        record, why = finished.look_up(job)
-        if record is not None and why is None:
-            if worse.get(case.configuration, job.code.hash) != job.code.hash:
-                why = "its alarm is open, and its code has changed since"
-                wanted.append(Planned(case, "stale", why, costs.of(case, record), 1.0))
-            elif again := _finished(case, record, baselines, costs, case.configuration in known):
-                wanted.append(again)
-            else:
-                unchanged.append((case, record))
-            continue
-        wanted.append(_unfinished(job, record, why, costs, case.configuration in known))
+        one = _planned(job, finished, baselines, costs, worse, case.configuration in known)
+        if isinstance(one, Planned):
+            wanted.append(one)
+        else:
+            unchanged.append((case, one))
     chosen = _canaries(unchanged, costs, options.canaries)
     rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
     turns = _rotation(rest, costs, options.rotation, now)
@@ -206,6 +205,33 @@ def make_plan(
     if lacking := len(cases) - len(present):
         plan.skipped[LACKING] = lacking
     return plan
+
+
+def _planned(
+    job: Job,
+    finished: Finished,
+    baselines: Baselines,
+    costs: "_Costs",
+    worse: Mapping[str, str],
+    is_known: bool,
+) -> Planned | Record:
+    """Return why a case runs or is compared, or its last record if nothing of it changed.
+
+    Args:
+        job: The case's job.
+        finished: Finished records.
+        baselines: Runs that tonight's are compared with.
+        costs: Facts from earlier runs.
+        worse: Newest code with a loss by configuration with an open alarm.
+        is_known: Whether its configuration has runs in the baseline.
+    """
+    record, why = finished.look_up(job)
+    if record is None or why is not None:
+        return _unfinished(job, record, why, costs, is_known)
+    if worse.get(job.case.configuration, job.code.hash) != job.code.hash:
+        why = "its alarm is open, and its code has changed since"
+        return Planned(job.case, "stale", why, costs.of(job.case, record), 1.0)
+    return _finished(job.case, record, baselines, costs, is_known) or record
 
 
 def _worse(alarms: Iterable[Alarm], baselines: Baselines, known: set[str]) -> dict[str, str]:
@@ -242,15 +268,25 @@ def _finished(
             why = f"accepted: its baseline begins with the run of {record.finished}"
         return Planned(case, "finished", why, 0.0, 1.0, record.finished)
     newest = same[-1]
-    if newest.outcome in UNCONFIRMED:
+    alike = [
+        run
+        for run in mine
+        if (run.series, run.code, run.outcome) == (newest.series, newest.code, newest.outcome)
+    ]
+    window = baselines.window(newest.series)
+    if newest.outcome == "invalid" and (missing := missing_quantities(window, [record])):
+        alike = [run for run in alike if not missing.keys() <= run.values.keys()]
+        why = "it was not measured when it last ran: it runs once more"
+    elif newest.outcome in UNCONFIRMED:
         why = "it was suspect and could not be confirmed: it is compared again, and not run again"
         return Planned(case, "finished", why, 0.0, 1.0, record.finished)
-    alike = [run for run in mine if (run.series, run.code) == (newest.series, newest.code)]
-    if newest.outcome == "env-shift" and [run.outcome for run in alike].count("env-shift") == 1:
-        # Once: if the machine stays as it is, another run would say the same every night.
+    elif newest.outcome == "env-shift":
         why = "the machine or its libraries had changed when it last ran: it runs once more"
-        return Planned(case, "stale", why, costs.of(case, record), 1.0)
-    return None
+    else:
+        return None
+    if len({run.finished for run in alike}) > 1:
+        return None  # it ran once more, and another run would say the same every night
+    return Planned(case, "stale", why, costs.of(case, record), 1.0)
 
 
 def _unfinished(

@@ -62,7 +62,7 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
 
 def _outcomes_of_means(verdicts: Verdicts) -> dict[str, list[Outcome]]:
     """Return the outcomes that a configuration takes over from the means that it is a part of."""
-    counted = UNCONFIRMED | {"regressed"}
+    counted = UNCONFIRMED | {"regressed", "underpowered"}
     found = [finding for finding in verdicts.findings if finding.outcome in counted]
     outcomes: dict[str, list[Outcome]] = {}
     for mean in verdicts.means:

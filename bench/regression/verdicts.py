@@ -1,6 +1,6 @@
 """From records to verdicts: pair runs with baselines, screen and confirm."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -128,17 +128,7 @@ def judge(
     verdicts.means = dataset_means(verdicts.pairs, cases, known)
     verdicts.incomplete = incomplete_means(verdicts.pairs, cases, known, unchanged(night))
     verdicts.screens = [*screens, *screen_dataset_means(verdicts.means)]
-    if moved:
-        verdicts.notes.append(
-            f"ENV-SHIFT: unchanged cases (canaries) moved by {100 * shift:+.1f} % in speed: the "
-            "machine changed, and no speed is judged tonight"
-        )
-    verdicts.notes += [
-        f"ENV-SHIFT: {pair.series.configuration} scores differ with the same code: the machine or "
-        "its libraries changed"
-        for pair in canaries
-        if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair))
-    ]
+    verdicts.notes += _shift_notes(canaries, shift if moved else 0.0)
     missing = _missing(verdicts, records)
     _confirm(verdicts, cases, missing, context, say)
     _failures(verdicts, baselines, context, say)
@@ -201,6 +191,26 @@ def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
     return deviations
 
 
+def _shift_notes(canaries: Iterable[Pair], shift: float) -> Iterator[str]:
+    """Yield what canaries say about the machine.
+
+    Args:
+        canaries: Runs and baselines of the unchanged cases.
+        shift: Their common shift in speed, if it is too large to judge speeds; else 0.
+    """
+    if shift:
+        yield (
+            f"ENV-SHIFT: unchanged cases (canaries) moved by {100 * shift:+.1f} % in speed: the "
+            "machine changed, and no speed is judged tonight"
+        )
+    for pair in canaries:
+        if pair.fixed and any(abs(f.loss) > _ROUNDING for f in fixed_findings(pair)):
+            yield (
+                f"ENV-SHIFT: {pair.series.configuration} scores differ with the same code: the "
+                "machine or its libraries changed"
+            )
+
+
 def _missing(verdicts: Verdicts, records: Sequence[Record]) -> list[Finding]:
     """Return the quantities that no run of a configuration has any more."""
     finished: dict[Series, list[Record]] = {}
@@ -243,7 +253,7 @@ def _confirm(
             which = ", ".join(finding.quantity for finding in suspects)
             say(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
             findings += confirm(context, parts[name], pairs[name], suspects, verdicts.screens)
-        verdicts.night.find(name, [finding for finding in findings if _worth(finding)])
+        verdicts.night.add_findings(name, [finding for finding in findings if _worth(finding)])
         for finding in findings:
             say(f"  {finding.outcome}: {finding.text()}")
 
@@ -322,8 +332,8 @@ def _failures(
         if why := _why_unnamed(verdicts.night, record.code.get("hash", ""), context):
             said = f"fails: {message.splitlines()[0]} (not confirmed: {why})"
             finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=said)
-            verdicts.night.find(case.configuration, [finding])
+            verdicts.night.add_findings(case.configuration, [finding])
             continue
         finding = confirm_failure(context, case, window, message.splitlines()[0])
-        verdicts.night.find(case.configuration, [finding])
+        verdicts.night.add_findings(case.configuration, [finding])
         say(f"{finding.outcome}: {case.configuration} {finding.text()}")

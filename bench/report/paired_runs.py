@@ -8,7 +8,7 @@ from bench.aggregate.frame import recency_key, run_quality
 from bench.record import CROP_SUFFIX, Record
 from bench.report.finished_run import ArraysError, ComparisonError, FinishedRun, load_arrays
 from bench.report.repeat import repeat_command
-from bench.short_ids import near_ids
+from bench.short_ids import did_you_mean_id
 from bench.studies import ranking_of
 from bench.study import RANKING, task_of
 
@@ -64,9 +64,9 @@ def _no_run(case: str, profile: str | None, records: Sequence[Record]) -> str:
     of_case = [record for record in records if record.key.id == case]
     ended = f" (its last one ended as {of_case[-1].outcome})" if of_case else ""
     none = f"The records have no finished run of {case}{under}{ended}."
-    near = [] if of_case else near_ids(case, {record.key.id for record in records})
-    if near:
-        return f"{none} Did you mean {' or '.join(near)}?"
+    known = {record.key.id for record in records}
+    if not of_case and (meant := did_you_mean_id(case, known, "Did you mean")):
+        return f"{none} {meant}"
     same = [record for record in of_case if profile in {None, record.key.profile}]
     command = repeat_command(same[-1]) if same else f"pytest bench -k {case}"
     return f"{none} Name the files that have it with --records, or run it: {command}"

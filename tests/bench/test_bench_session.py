@@ -112,7 +112,7 @@ def test_a_gate_counts_what_it_compared(begin, request_of, monkeypatch, check, o
     monkeypatch.setattr(Gate, "check", lambda *_: check)
     monkeypatch.setattr(module, "replay", lambda *_: None)
     worse = pytest.raises(pytest.fail.Exception, match="regressed\nAUROC fell")
-    with worse if check.worse else nullcontext():
+    with worse if check.regressions else nullcontext():
         session.run(CASE, request_of)
     assert session.tally.gate == {check.compared: 1}
     assert session.tally.outcomes == outcomes

@@ -123,7 +123,15 @@ def test_nothing_was_selected_only_if_that_is_so(summary, selected, stats, why):
         (
             Counter({"in baseline": 1}),
             Counter(cached=1),
-            ["0 of 1 compared (1 cached from the baseline itself: --rerun), 0 regressed"],
+            ["0 of 1 compared (1 is the baseline's own run: --rerun runs it again), 0 regressed"],
+        ),
+        (
+            Counter({"in baseline": 2}),
+            Counter(cached=2, skipped=10),
+            [
+                "0 of 12 compared (2 are the baseline's own runs: --rerun runs them again; 10 "
+                "skipped), 0 regressed"
+            ],
         ),
         (
             Counter({"compared": 2, "no baseline": 1}),

@@ -104,7 +104,7 @@ class _Budget:
     def reason(self) -> str:
         return (
             f"this would have exceeded the limit of {self.limit:g} s for measuring; "
-            "--rerun with a larger --measure-seconds measures it"
+            "a larger --measure-seconds measures it (in a session, with --rerun)"
         )
 
 

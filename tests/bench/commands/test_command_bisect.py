@@ -7,6 +7,7 @@ import torch
 from bench.__main__ import main
 from bench.regression import search
 from bench.regression.code_tree import why_no_repository
+from bench.regression.ledger import Alarm, Ledger
 
 WOVEN = "surface.woven-default-scratch"
 
@@ -53,6 +54,18 @@ def test_the_case_of_the_id_is_run(ask):
     target = ask(f"padim_resnet18-{WOVEN}-s2", "finishes", "--seeds", "3")
     assert target.case.replicate == 2
     assert ask(f"padim_resnet18-{WOVEN}", "finishes", "--seeds", "3").case.replicate == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "night"),
+    [((), "2026-01-02"), (("--baseline", "branch"), "2026-01-01"), (("--baseline", "x"), None)],
+)
+def test_a_search_begins_with_the_alarm_of_its_baseline(ask, tmp_path, options, night):
+    name, ledger = f"padim_resnet18-{WOVEN}", Ledger(tmp_path)
+    ledger.raise_alarm(Alarm(name, "finishes", 1.0, night="2026-01-01", baseline="branch"))
+    ledger.raise_alarm(Alarm(name, "finishes", 1.0, night="2026-01-02"))
+    confirmed = ask(name, "finishes", *options).confirmed
+    assert (confirmed and confirmed.parent.name) == night
 
 
 def test_a_revision_that_names_no_commit_is_reported_with_its_option(ask, capsys):

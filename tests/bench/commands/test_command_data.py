@@ -96,7 +96,7 @@ def test_verify_of_a_folder_leaves_out_what_lies_elsewhere(
     assert main(["data", "verify", "--data-dir", str(tmp_path / "data")]) == 0
     out, err = capsys.readouterr()
     assert "1 of 1 verify" in out
-    assert "lie elsewhere (name them to do so): elpv, mvtec" in out
+    assert "in other folders (give their names to verify them): elpv, mvtec" in out
     assert [line.partition(":")[0] for line in err.splitlines()] == ["rods.short"]
     assert main(["data", "verify", "mvtec", "--data-dir", str(tmp_path / "data")]) == 1
     assert "mvtec.bottle" in capsys.readouterr().out

@@ -105,17 +105,45 @@ def test_a_mistyped_case_is_met_with_the_nearest(results, capsys, command):
     assert f"did you mean {NAME}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [(["history"], "95.00 %"), (["accept", "--reason", "new data"], f"{NAME}: its baseline")],
-)
-def test_a_unique_part_of_a_case_is_enough(results, capsys, command, said):
-    place = ["--results-dir", str(results)]
-    assert main([command[0], "resnet18-surface", *command[1:], *place]) == 0
-    assert said in capsys.readouterr().out
+def test_a_unique_part_of_a_case_is_enough_to_read(results, capsys):
+    command = ["history", "resnet18-surface", "--results-dir", str(results)]
+    assert main(command) == 0
+    assert "95.00 %" in capsys.readouterr().out
     Baselines(results).add([run_of(make(data="surface.grid"))])
-    assert main([command[0], "resnet18-surface", *command[1:], *place]) == 2
+    assert main(command) == 2
     assert "found 2 with resnet18-surface in their id" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("resnet18-surface", "found 2 with resnet18-surface in their id"),
+        (f"{NAME}-s0", f"has no run of {NAME}: did you mean {NAME}-4shot?"),
+        (f"{NAME.replace('woven-default', 'mean_of_2')}-4shot", "did you mean rd_resnet18-surface"),
+    ],
+)
+def test_accept_writes_nothing_for_a_name_that_is_not_whole(tmp_path, capsys, name, said):
+    """What it writes is committed: it restarts no other configuration that has the name in it."""
+    baselines = Baselines(tmp_path)
+    records = [make(), make(data="surface.grid")]
+    few = [replace(record, case=replace(record.case, shots=4)) for record in records]
+    baselines.add(map(run_of, few))
+    before = baselines.path.read_text()
+    assert main(["accept", name, "--reason", "new data", "--results-dir", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert baselines.path.read_text() == before
+
+
+@pytest.mark.parametrize("case", ["", "-s0"])
+@pytest.mark.parametrize(
+    "command", [["history", "--format", "csv"], ["accept", "--reason", "new data"]]
+)
+def test_an_empty_name_is_no_case(results, capsys, command, case):
+    name, *more = command
+    before = Baselines(results).path.read_text()
+    assert main([name, *more, "--results-dir", str(results), "--", case]) == 2
+    assert f"wanted the id of a case, found '{case}'" in capsys.readouterr().err
+    assert Baselines(results).path.read_text() == before
 
 
 def test_accept_closes_alarms_and_begins_a_segment(results, capsys):
@@ -200,6 +228,25 @@ def test_a_recipe_that_cannot_be_had_is_named(tmp_path, capsys, command, code):
     assert "tiles" in said.out + said.err or "not a git repository" in said.err
 
 
+def fake_nightly(settings, baseline="main"):
+    ledger, options = Ledger(settings.results_dir), NightOptions(baseline=baseline)
+    return SimpleNamespace(settings=settings, store=None, ledger=ledger, options=options)
+
+
+def test_the_commands_of_a_nightly_run_name_its_baseline(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(after_session, "write_results", lambda *_: [])
+    night = Journals(tmp_path / "runs").begin("2026-01-02", "c" * 40, False, "all", Plan())
+    night.add_findings(
+        NAME, [Finding(NAME, "single_scale.image_auroc", "regressed", 0.95, 0.91, 0.04)]
+    )
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
+    nightly_module._close(fake_nightly(settings, "branch"), Verdicts(night))
+    page = (tmp_path / "nightly" / "2026-01-02.md").read_text()
+    for text in (capsys.readouterr().out, page):
+        for command in ("bisect", "accept"):
+            assert f"python -m bench {command} {NAME} --baseline branch" in text
+
+
 def test_a_page_that_cannot_be_written_costs_no_verdict(monkeypatch, tmp_path, capsys):
     def failing(*_):
         raise RuntimeError("a study's report")
@@ -208,9 +255,11 @@ def test_a_page_that_cannot_be_written_costs_no_verdict(monkeypatch, tmp_path, c
     journals = Journals(tmp_path / "runs" / "nightly")
     night = journals.begin("2026-01-02", "c" * 40, False, "all", Plan())
     verdicts = Verdicts(night)
-    night.find(NAME, [Finding(NAME, "single_scale.image_auroc", "regressed", 0.95, 0.91, 0.04)])
+    night.add_findings(
+        NAME, [Finding(NAME, "single_scale.image_auroc", "regressed", 0.95, 0.91, 0.04)]
+    )
     settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
-    nightly = SimpleNamespace(settings=settings, store=None, ledger=Ledger(tmp_path))
+    nightly = fake_nightly(settings)
     assert nightly_module._close(nightly, verdicts) == REGRESSION_EXIT
     assert journals.unfinished() is None
     said = capsys.readouterr().out
@@ -226,9 +275,9 @@ def test_a_nightly_run_whose_report_cannot_be_written_does_not_end(
     monkeypatch.setattr(after_session, "write_results", lambda *_: [])
     journals = Journals(tmp_path / "runs" / "nightly")
     night = journals.begin("2026-01-02", "c" * 40, False, "all", Plan())
-    night.find(NAME, [Finding(NAME, "single_scale.image_auroc", outcome, 0.95, 0.91, 0.04)])
+    night.add_findings(NAME, [Finding(NAME, "single_scale.image_auroc", outcome, 0.95, 0.91, 0.04)])
     settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
-    nightly = SimpleNamespace(settings=settings, store=None, ledger=Ledger(tmp_path))
+    nightly = fake_nightly(settings)
     (tmp_path / "nightly").write_text("stands for a full disk")
     assert nightly_module._close(nightly, Verdicts(night)) == code
     assert "report       could not be written" in capsys.readouterr().out

@@ -150,7 +150,7 @@ def test_a_folder_without_git_is_reported(tmp_path):
 
 def test_a_folder_in_somebody_elses_repository_is_reported(repository):
     inside = repository.folder / "bench"
-    assert f"a folder of the one in {repository.folder}" in why_no_repository(inside)
+    assert f"a folder inside {repository.folder}" in why_no_repository(inside)
 
 
 def test_a_repository_that_git_refuses_is_reported_with_gits_remedy(monkeypatch, repository):

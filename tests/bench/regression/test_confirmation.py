@@ -183,7 +183,9 @@ def test_code_that_is_edited_during_a_night_confirms_nothing(
     context = replace(context, commit=commit)
     found = judge(tonight, night_of(tmp_path, tonight), baselines, context, print).findings
     assert set(seen) == {commit}
-    edited = {"the code changed before its fresh runs" in finding.method for finding in found}
+    edited = {
+        "the code was edited before the confirming runs" in finding.method for finding in found
+    }
     assert edited == {finding.outcome == "invalid" for finding in found} == {commit is None}
 
 
@@ -426,7 +428,9 @@ def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(
     assert BYTES in run.values
 
 
-def test_a_suspected_mean_makes_its_categories_be_compared_again(tmp_path):
+@pytest.mark.parametrize("outcome", ["suspect", "underpowered"])
+def test_a_mean_that_was_not_cleared_decides_for_its_categories(tmp_path, outcome):
+    """A suspected one is compared again; the code of one that no test can judge is not good."""
     runs = [run_of(make("stfpm_resnet18", data=f"surface.{name}")) for name in ("grid", "woven")]
     pairs = [Pair(run.series, [run], [run], fixed=False) for run in runs]
     mean = Pair(replace(runs[0].series, configuration="mean"), runs[:1], runs[:1], fixed=False)
@@ -434,10 +438,12 @@ def test_a_suspected_mean_makes_its_categories_be_compared_again(tmp_path):
     verdicts.runs, verdicts.pairs = runs, pairs
     cases = [make("stfpm_resnet18", data=f"surface.{name}").case for name in ("grid", "woven")]
     verdicts.means = [DatasetMean(cases, mean)]
-    verdicts.night.find("mean", [Finding("mean", "score.image_auroc", "suspect", 0.9, 0.8, 0.1)])
+    verdicts.night.add_findings(
+        "mean", [Finding("mean", "score.image_auroc", outcome, 0.9, 0.8, 0.1)]
+    )
     baselines = Baselines(tmp_path)
     remember(verdicts, baselines, Ledger(tmp_path))
-    assert [run.outcome for run in baselines.runs] == ["suspect", "suspect"]
+    assert [run.outcome for run in baselines.runs] == [outcome, outcome]
 
 
 def test_a_killed_night_judges_a_configuration_again_unless_all_of_it_was_written(

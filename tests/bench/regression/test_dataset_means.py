@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fake_records import make
 
+from bench.regression import confirmation
 from bench.regression.baselines import run_of
 from bench.regression.compare import Pair, screen_all
-from bench.regression.confirmation import _judged
+from bench.regression.confirmation import _judged, base_of
 from bench.regression.dataset_means import (
     dataset_means,
     incomplete_means,
@@ -90,6 +91,36 @@ def test_repeats_of_a_seed_are_matched_from_the_newest_back():
     (mean,) = dataset_means(later, cases, known)
     values = [run.values["score.image_auroc"] for run in mean.pair.window]
     assert values == pytest.approx([0.3, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("of_a_category", "of_the_mean", "base"),
+    [
+        ("first", "ok", "b"),
+        ("ok", "ok", "b"),
+        ("improved", "improved", "b"),
+        ("underpowered", "underpowered", "a"),
+        ("env-shift", "env-shift", "a"),
+    ],
+)
+def test_a_mean_is_no_better_judged_than_the_worst_of_its_categories(
+    monkeypatch, of_a_category, of_the_mean, base
+):
+    """The base of a loss is an earlier commit if a category was not judged good at the newest."""
+    monkeypatch.setattr(confirmation, "why_unreachable", lambda *_: None)
+    pairs, cases, known = dataset(seeds=1, tonight=1)
+
+    def over_two_nights(pair, newest):
+        (run,) = pair.window
+        old = replace(run, commit="a" * 40, outcome="ok")
+        new = replace(run, commit="b" * 40, outcome=newest, finished="2026-01-02")
+        return replace(pair, window=[old, new])
+
+    outcomes = [of_a_category, *["ok"] * 14]  # the last of the newest runs is another category's
+    pairs = [over_two_nights(*each) for each in zip(pairs, outcomes, strict=True)]
+    (mean,) = dataset_means(pairs, cases, known)
+    assert [run.outcome for run in mean.pair.window] == ["ok", of_the_mean]
+    assert base_of(mean.pair, ["score.image_auroc"]).commit == base * 40
 
 
 def test_the_name_of_a_mean_tells_its_categories():

@@ -64,6 +64,6 @@ def test_a_gate_judges_every_seed_by_itself(monkeypatch, settings, tmp_path):
     slower, worse = of_seed(0, 0.95, 90.0, 20), of_seed(1, 0.80, 100.0, 20)
     for order in ([slower, worse], [worse, slower]):
         gate = Gate(settings, print)
-        said = {each.seed: gate.check(each).worse for each in order}
+        said = {each.seed: gate.check(each).regressions for each in order}
         assert said[slower.seed] == ""
         assert "image_auroc" in said[worse.seed]

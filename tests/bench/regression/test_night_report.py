@@ -46,6 +46,15 @@ def test_an_alarm_comes_with_the_commands_that_follow_it(verdicts, tmp_path):
     assert "worse at cccccccccccc than at bbbbbbbbbbbb" in page
 
 
+def test_alarms_against_another_baseline_name_it(verdicts, tmp_path):
+    ledger, alarm = Ledger(tmp_path), Alarm(NAME, QUANTITY, 0.04, base="b" * 40, head="c" * 40)
+    for baseline in ("main", "branch"):
+        ledger.raise_alarm(replace(alarm, baseline=baseline))
+    lines = night_report(verdicts, ledger).splitlines()
+    ends = [line.rpartition("b" * 12)[2] for line in lines if "open since" in line]
+    assert ends == ["", " (baseline branch)"]
+
+
 def test_a_night_without_changes_says_so(verdicts):
     assert summary(verdicts) == "No case changed, so none ran."
 

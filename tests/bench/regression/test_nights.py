@@ -151,7 +151,7 @@ def test_without_git_a_night_says_so_and_raises_nothing(clone):
     (clone.code / MAPS).write_text((clone.code / MAPS).read_text().replace(FIRST, SHIFTED))
     night = clone.night()
     assert night.returncode == 0, night.stderr
-    assert "is no git repository" in clone.report()
+    assert "is not a git repository" in clone.report()
     assert alarms(clone) == []
 
 

@@ -104,6 +104,8 @@ def test_memory_is_compared_with_one_percent_or_eight_mebibytes():
 
 def test_the_worst_outcome_counts():
     assert worst(["ok", "suspect", "regressed"]) == "regressed"
+    assert worst(["env-shift", "suspect"]) == "suspect"  # the next night looks at it again
+    assert worst(["suspect", "invalid", "env-shift"]) == "invalid"
     assert worst(["changed", "ok", "improved"]) == "improved"  # later runs must keep it
     assert worst([]) == "ok"
     assert exit_code([]) == exit_code(["changed", "suspect", "env-shift"]) == 0

@@ -161,6 +161,25 @@ def test_what_could_not_be_confirmed_is_looked_at_again(place, outcome, reason):
     assert plan(place).planned == []
 
 
+def test_what_was_not_measured_runs_once_more(place):
+    """Compared again, the same record would lack the same value every night."""
+    finder, cases, store = place
+    finish(place, cases[1:])
+    finish(place, cases[:1], compared=False)
+    baselines = Baselines(finder.settings.results_dir)
+    record = store.records()[-1]
+    before = replace(run_of(record), code="earlier", finished="2026-04-01T00:00:00+00:00")
+    baselines.add([replace(before, values={"score.image_auroc": 0.9})])
+    lacking = replace(run_of(record), outcome="invalid")
+    baselines.add([replace(lacking, night=f"2026-05-0{day}") for day in (1, 2)])
+    (one,) = plan(place).planned
+    assert (one.case, one.reason, one.record) == (cases[0], "stale", "")
+    assert one.why == "it was not measured when it last ran: it runs once more"
+    store.append(again := replace(record, finished="2026-05-03T00:00:00+00:00"))
+    baselines.add([replace(run_of(again, "2026-05-03"), outcome="invalid")])
+    assert plan(place).planned == []
+
+
 def test_a_changed_recipe_is_named(place):
     finder, cases, store = place
     stfpm = next(case for case in cases if case.model == "stfpm_resnet18")
@@ -188,16 +207,21 @@ def test_a_budget_takes_the_most_information_per_second(place):
 
 def test_a_duration_that_nothing_tells_is_unknown(place):
     cases = place[1]
-    unknown = "in an unknown time (their models have never finished here)"
-    assert plan(place).what_runs() == f"4 cases would run, {unknown}"
+    unknown = "is unknown (these models have never finished here under this profile)"
+    assert plan(place).what_runs() == f"4 cases would run; how long {unknown}"
     finish(place, cases[:1], seconds=7.0)
     made = plan(place, rotation=1)
-    assert made.what_runs() == f"4 cases would run, 1 in about 7 s, 3 {unknown}"
+    known = "1 of them in about 7 s; how long the rest takes"
+    assert made.what_runs() == f"4 cases would run, {known} {unknown}"
+    one_left = replace(made, planned=[one for one in made.planned if one.guessed][:1])
+    assert one_left.what_runs().startswith("1 case would run; how long is unknown (this model has")
     assert {one.case for one in made.planned if one.guessed} == set(cases[1:])
     made = plan(place, rotation=1, budget_s=1.0)
     assert "(3 of these times are guesses)" in next(made.not_run())
     place[2].path.write_text(place[2].path.read_text().replace('"smoke"', '"standard"'))
-    assert plan(place).what_runs() == f"4 cases would run, {unknown}"
+    assert plan(place).what_runs() == f"4 cases would run; how long {unknown}"
+    finish(place, cases, seconds=7.0)
+    assert plan(place, rotation=1).what_runs() == "4 cases would run, in about 28 s"
 
 
 def test_canaries_and_turns_are_unchanged_cases(place):
@@ -294,7 +318,30 @@ def test_a_night_takes_records_of_its_own_code_alone(place):
     assert taken.code["hash"] == job.code.hash
     said = []
     assert nightly(place, said)._night("all").name != night.name
-    assert "code or options have changed" in said[0]
+    assert "cannot resume: code, recipes, data, weights or options have changed" in said[0]
+
+
+@pytest.mark.parametrize("part", ["", "recipe", "data", "weights"])
+def test_a_killed_night_goes_on_with_the_same_recipe_data_and_weights_alone(
+    monkeypatch, place, part
+):
+    """What was judged before says nothing about the changed case, which would run again."""
+    finder, cases, store = place
+    night = nightly(place, [])._night("all")
+    job = finder.job(cases[0])
+    store.append(job.record(environment=environment("cpu"), started=now()))
+    name = cases[0].configuration
+    night.add_findings(name, [Finding(name, "score.image_auroc", "suspect", 0.9, 0.8, 0.1)])
+    changed = replace(job.key, **({part: "another"} if part else {}))
+    same = Finder.job
+
+    def found(self, case):
+        return replace(job, key=changed) if case == cases[0] else same(self, case)
+
+    monkeypatch.setattr(Finder, "job", found)
+    again = nightly(place, [])._night("all")
+    assert (again.name == night.name) == (not part)
+    assert again.judged == (set() if part else {name})
 
 
 def test_a_night_takes_no_record_of_a_session_of_another_size(place):
@@ -340,7 +387,7 @@ def test_a_dataset_that_vanished_since_planning_costs_its_own_cases(monkeypatch,
 def test_a_journal_of_another_version_is_not_resumed(place, part):
     night = nightly(place, [])._night("all")
     name = place[1][0].configuration
-    night.find(name, [Finding(name, "score.image_auroc", "ok", 0.9, 0.9, 0.0)])
+    night.add_findings(name, [Finding(name, "score.image_auroc", "ok", 0.9, 0.9, 0.0)])
     begun, judged = map(json.loads, night.path.read_text().splitlines())
     places = {"begin": begun["begin"], "plan": begun["begin"]["plan"]}
     places |= {"planned": places["plan"]["planned"][0], "finding": judged["findings"][0]}
