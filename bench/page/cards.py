@@ -13,6 +13,7 @@ from bench.page.markup import breakable, element, shortened
 from bench.page.source import Question, Source
 from bench.page.words import Words
 from bench.record import Record
+from bench.regression.baselines import MAIN
 from bench.regression.finding import FINISHES
 from bench.regression.ledger import Alarm
 from bench.regression.series import Quantity
@@ -172,6 +173,8 @@ def _alarms(alarms: Sequence[Alarm], t: Words) -> Iterator[str]:
         yield t("No nightly run has confirmed a regression here.")
     for alarm in waiting[: -_ALARMS - 1 : -1]:
         name = f"{alarm.raised[:10]}: {shortened(alarm.configuration, 60)}, {alarm.quantity}"
+        if alarm.baseline != MAIN:
+            name += f" ({t('baseline {name}', name=alarm.baseline)})"
         yield name if alarm.quantity == FINISHES else f"{name} {_worse(alarm, t)}"
 
 

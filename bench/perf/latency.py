@@ -107,7 +107,12 @@ def _train(model: str, data_dir: Path, folder: Path, weights_dir: Path | None) -
     if weights_dir is not None:
         command += ["--weights-dir", str(weights_dir.absolute())]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    (checkpoint,) = folder.rglob("model.pth")
+    checkpoint = next(folder.rglob("model.pth"), None)
+    if checkpoint is None:
+        raise SystemExit(
+            f"{model} was not trained: wanted its weights in {weights_dir}; without --weights-dir, "
+            "random ones are used"
+        )
     return checkpoint
 
 

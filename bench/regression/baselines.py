@@ -18,11 +18,21 @@ from bench.regression.series import Series, series_of, values_of
 MAIN = "main"
 """Name of the baseline that is used unless another is given."""
 
+
 STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed", "improved"})
 """Outcomes of runs that later runs are compared with."""
 
 _MIN_IMPROVED = 3
 """Runs from an improvement on that replace those before it; of fewer, one outlier is the level."""
+
+
+def option_of(baseline: str) -> str:
+    """Return the option that names a baseline in a printed command; empty for the main one.
+
+    >>> option_of("main"), option_of("gpu")
+    ('', ' --baseline gpu')
+    """
+    return "" if baseline == MAIN else f" --baseline {baseline}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.aggregate.markdown import EMPTY
 from bench.provenance.commit import short_commit
-from bench.regression.baselines import MAIN
+from bench.regression.baselines import MAIN, option_of
 from bench.regression.compare import Screen
 from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
@@ -71,18 +71,17 @@ def next_steps(verdicts: Verdicts, baseline: str = MAIN) -> list[tuple[str, str]
         searched = sorted(mean.parts)[0]
         if good and head:
             searched += f" --good {short_commit(good)} --bad {short_commit(head)}"
-    against = "" if baseline == MAIN else f" --baseline {baseline}"
     return [
         (
-            f"python -m bench bisect {searched}{against}",
+            f"python -m bench bisect {searched}{option_of(baseline)}",
             "finds the commit; give it this nightly run's options",
         ),
         (
-            f"python -m bench accept {name}{against} --reason …",
+            f"python -m bench accept {name}{option_of(baseline)} --reason …",
             "if the change is intended: starts a new baseline",
         ),
         (
-            f"python -m bench accept {name}{against} --false-alarm --reason …",
+            f"python -m bench accept {name}{option_of(baseline)} --false-alarm --reason …",
             "if nothing is wrong",
         ),
     ]

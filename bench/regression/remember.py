@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.provenance.commit import current_commit, short_commit
-from bench.regression.baselines import Baselines, Run, run_of
+from bench.regression.baselines import Baselines, Run, option_of, run_of
 from bench.regression.compare import Pair, drift_after
 from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
@@ -106,7 +106,8 @@ def _judge_alarms(
             verdicts.notes.append(
                 f"{alarm.configuration}: the loss of {alarm.quantity} that alarmed on "
                 f"{alarm.raised[:10]} was not seen again with the same code; if it was a false "
-                f"alarm: python -m bench accept {alarm.configuration} --false-alarm --reason …"
+                f"alarm: python -m bench accept {alarm.configuration}{option_of(baselines.name)} "
+                "--false-alarm --reason …"
             )
 
 

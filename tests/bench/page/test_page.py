@@ -263,12 +263,17 @@ def test_open_alarms_are_those_of_the_ledger(tmp_path):
     assert "No nightly run has confirmed a regression here." in alarms_card(file)
     ledger = Ledger(tmp_path)
     case = gallery()[0].case.configuration
-    for quantity, loss, day in (("score.image_auroc", 0.0123, 1), ("latency_p50_ms", 0.25, 2)):
-        ledger.raise_alarm(Alarm(case, quantity, loss, head="a" * 40, raised=f"2026-03-0{day}T00"))
+    for quantity, loss, day, baseline in (
+        ("score.image_auroc", 0.0123, 1, "main"),
+        ("latency_p50_ms", 0.25, 2, "gpu"),
+    ):
+        raised = f"2026-03-0{day}T00"
+        alarm = Alarm(case, quantity, loss, head="a" * 40, raised=raised, baseline=baseline)
+        ledger.raise_alarm(alarm)
     assert alarms_card(file) == [
         "2",
         "confirmed regressions without a verdict: 2 of 2",
-        f"2026-03-02: {case}, latency_p50_ms worse by 25.00 %",
+        f"2026-03-02: {case}, latency_p50_ms (baseline gpu) worse by 25.00 %",
         f"2026-03-01: {case}, score.image_auroc worse by 1.23 points",
     ]
     for alarm in ledger.open():
