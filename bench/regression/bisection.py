@@ -29,7 +29,7 @@ LEVEL_RUNS = 4
 MAX_RUNS = 10
 """Runs between the ends after which a search names the likeliest commit, sure or not.
 
-With 24 it would be right 1.7 points more often for drops of 3 standard deviations, which take the
+With 24 it would be right 1.0 points more often for drops of 3 standard deviations, which take the
 most runs (`python -m bench simulate`).
 """
 
