@@ -1,7 +1,6 @@
 """Compare tonight's runs with their baselines to find what is equal, suspect or undetectable."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.catalog import METRICS
-from bench.record import Record
 from bench.regression.baselines import Run
 from bench.regression.detectable import minimum_effect, plan_runs, planning_deviation
 from bench.regression.drift import LIMIT, cusum, drift_score
@@ -25,7 +23,7 @@ from bench.regression.screen import (
     fit_baseline,
     screen,
 )
-from bench.regression.series import Quantity, Series, values_of, why_missing
+from bench.regression.series import Quantity, Series
 
 _PROCESS_DEVIATION = 0.02
 """Expected deviation of log speed between processes: 1 to 2 % on quiet machines."""
@@ -205,41 +203,6 @@ def memory_findings(pair: Pair) -> list[Finding]:
             mde = memory_limit(base) / base
             findings.append(replace(finding, mde=mde, method="two of two re-runs decide"))
     return findings
-
-
-def missing_findings(pair: Pair, records: Sequence[Record]) -> list[Finding]:
-    """Return a finding for each quantity that tonight's records of a configuration lack.
-
-    A case that became too slow to be measured in time would otherwise hide its loss.
-
-    Args:
-        pair: A configuration's runs and baseline.
-        records: Tonight's records of the configuration.
-    """
-    findings = []
-    for name, why in missing_quantities(pair.window, records).items():
-        before = [run.values[name] for run in pair.window if name in run.values]
-        base, said, nothing = float(np.median(before)), f"no value tonight: {why}", math.nan
-        findings.append(
-            Finding(pair.series.configuration, name, "invalid", base, nothing, nothing, method=said)
-        )
-    return findings
-
-
-def missing_quantities(window: Sequence[Run], records: Sequence[Record]) -> dict[str, str]:
-    """Return the quantities that most runs of a baseline have and no record has, with the reason.
-
-    Args:
-        window: Runs of the baseline.
-        records: Finished records under the same conditions.
-    """
-    present = {name for record in records for name in values_of(record)}
-    counts = Counter(name for run in window for name in run.values if name not in present)
-    missing = {}
-    for name in sorted(name for name, count in counts.items() if 2 * count > len(window)):
-        if why := next(filter(None, (why_missing(record, name) for record in records)), ""):
-            missing[name] = why
-    return missing
 
 
 def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:

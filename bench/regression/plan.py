@@ -5,17 +5,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from statistics import median
 from typing import Literal
 
 from bench.case import Case
 from bench.finished import Finished
-from bench.provenance.currency import origin
 from bench.record import Record
-from bench.regression.baselines import MAIN, Baselines, changed_constants
-from bench.regression.compare import missing_quantities
+from bench.regression.baselines import MAIN, Baselines
 from bench.regression.dataset_means import parts_of
+from bench.regression.earlier_runs import EarlierRuns
 from bench.regression.ledger import Alarm
+from bench.regression.missing import missing_quantities
 from bench.regression.screen import CANARIES
 from bench.run.inputs import Finder
 from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
@@ -23,7 +22,6 @@ from datasets_lib.layouts.category import DatasetError
 
 Reason = Literal["finished", "canary", "stale", "new", "rotation"]
 
-_UNKNOWN_SECONDS = 60.0
 _DAY = 86400.0
 _SHOWN = 20
 
@@ -181,7 +179,7 @@ def make_plan(
     plan = Plan()
     wanted: list[Planned] = []
     unchanged: list[tuple[Case, Record]] = []
-    costs = _Costs(finished, finder.settings.profile)
+    earlier = EarlierRuns(finished, finder.settings.profile)
     known = {run.series.configuration for run in baselines.runs}
     worse = _worse(alarms, baselines, known)
     ran = {record.key.id for record in finished.records()}
@@ -192,14 +190,14 @@ def make_plan(
         if job is None:
             plan.lost += [case.id] if case.id in ran else []
             continue
-        one = _planned(job, finished, baselines, costs, worse, case.configuration in known)
+        one = _planned(job, finished, baselines, earlier, worse, case.configuration in known)
         if isinstance(one, Planned):
             wanted.append(one)
         else:
             unchanged.append((case, one))
-    chosen = _canaries(unchanged, costs, options.canaries)
+    chosen = _canaries(unchanged, earlier, options.canaries)
     rest = [(case, record) for case, record in unchanged if case not in {p.case for p in chosen}]
-    turns = _rotation(rest, costs, options.rotation, now)
+    turns = _rotation(rest, earlier, options.rotation, now)
     plan.unchanged = len(rest) - len(turns)
     _fit(plan, sorted([*chosen, *wanted, *turns], key=lambda one: one.rank), options.budget_s)
     if lacking := len(cases) - len(present):
@@ -211,7 +209,7 @@ def _planned(
     job: Job,
     finished: Finished,
     baselines: Baselines,
-    costs: "_Costs",
+    earlier: EarlierRuns,
     worse: Mapping[str, str],
     is_known: bool,
 ) -> Planned | Record:
@@ -221,17 +219,17 @@ def _planned(
         job: The case's job.
         finished: Finished records.
         baselines: Runs that tonight's are compared with.
-        costs: Facts from earlier runs.
+        earlier: Facts from earlier runs.
         worse: Newest code with a loss by configuration with an open alarm.
         is_known: Whether its configuration has runs in the baseline.
     """
     record, why = finished.look_up(job)
     if record is None or why is not None:
-        return _unfinished(job, record, why, costs, is_known)
+        return _unfinished(job, record, why, earlier, is_known)
     if worse.get(job.case.configuration, job.code.hash) != job.code.hash:
         why = "its alarm is open, and its code has changed since"
-        return Planned(job.case, "stale", why, costs.of(job.case, record), 1.0)
-    return _finished(job.case, record, baselines, costs, is_known) or record
+        return Planned(job.case, "stale", why, earlier.seconds(job.case, record), 1.0)
+    return _finished(job.case, record, baselines, earlier, is_known) or record
 
 
 def _worse(alarms: Iterable[Alarm], baselines: Baselines, known: set[str]) -> dict[str, str]:
@@ -248,7 +246,7 @@ def _worse(alarms: Iterable[Alarm], baselines: Baselines, known: set[str]) -> di
 
 
 def _finished(
-    case: Case, record: Record, baselines: Baselines, costs: "_Costs", is_known: bool
+    case: Case, record: Record, baselines: Baselines, earlier: EarlierRuns, is_known: bool
 ) -> Planned | None:
     """Return a finished, unchanged case about which something is open; None if nothing is.
 
@@ -256,7 +254,7 @@ def _finished(
         case: The case.
         record: Its last record.
         baselines: Runs that tonight's are compared with.
-        costs: Facts from earlier runs.
+        earlier: Facts from earlier runs.
         is_known: Whether its configuration has runs in the baseline.
     """
     segment = baselines.segment(case.configuration)
@@ -286,11 +284,11 @@ def _finished(
         return None
     if len({run.finished for run in alike}) > 1:
         return None  # it ran once more, and another run would say the same every night
-    return Planned(case, "stale", why, costs.of(case, record), 1.0)
+    return Planned(case, "stale", why, earlier.seconds(case, record), 1.0)
 
 
 def _unfinished(
-    job: Job, record: Record | None, why: str | None, costs: "_Costs", is_known: bool
+    job: Job, record: Record | None, why: str | None, earlier: EarlierRuns, is_known: bool
 ) -> Planned:
     """Return a case without a record of the present code, machine and options.
 
@@ -298,19 +296,19 @@ def _unfinished(
         job: The case's job.
         record: Its last record, made under other ones; None without any.
         why: Why this record does not count; None without a record.
-        costs: Facts from earlier runs.
+        earlier: Facts from earlier runs.
         is_known: Whether its configuration has runs in the baseline.
     """
-    changed = costs.other_key(job) if record is None else ""
+    changed = earlier.other_key(job) if record is None else ""
     reason: Reason = "stale" if record is not None or changed else "new"
     information = 1.0 if is_known else 0.3  # a first run begins a baseline
     return Planned(
         job.case,
         reason,
         why or changed or "never finished",
-        costs.of(job.case, record),
+        earlier.seconds(job.case, record),
         information,
-        guessed=record is None and not costs.knows(job.case),
+        guessed=record is None and not earlier.knows(job.case),
     )
 
 
@@ -327,52 +325,11 @@ def _job(case: Case, finder: Finder, plan: Plan) -> Job | None:
     return None
 
 
-class _Costs:
-    """Facts from earlier runs: durations by case, model and overall, and other recipes or data.
-
-    Args:
-        finished: Finished records.
-        profile: Profile whose durations count.
-    """
-
-    def __init__(self, finished: Finished, profile: str) -> None:
-        self._keys: dict[tuple[str, str], Record] = {}
-        by_model: dict[str, list[float]] = {}
-        for record in finished.records():
-            if record.key.profile == profile:
-                by_model.setdefault(record.case.model, []).append(_seconds(record))
-            self._keys[record.key.id, record.key.profile] = record
-        self._models = {model: median(values) for model, values in by_model.items()}
-        self._any = median(self._models.values()) if self._models else _UNKNOWN_SECONDS
-
-    def of(self, case: Case, record: Record | None) -> float:
-        """Return the expected seconds of a case, whose last record may be known."""
-        return _seconds(record) if record else self._models.get(case.model, self._any)
-
-    def knows(self, case: Case) -> bool:
-        """Return whether a case's model has finished under the profile, on any images."""
-        return case.model in self._models
-
-    def other_key(self, job: Job) -> str:
-        """Return what changed since a case finished with a different recipe, data or weights."""
-        record = self._keys.get((job.key.id, job.key.profile))
-        if record is None:
-            return ""
-        names = ("recipe", "data", "weights")
-        changed = [name for name in names if getattr(record.key, name) != getattr(job.key, name)]
-        recipes = record.protocol.get("recipe", {}), job.protocol.as_dict()["recipe"]
-        constants = [] if "recipe" not in changed else changed_constants(*recipes)
-        more = f" ({', '.join(constants)})" if constants else ""
-        return f"its {' and '.join(changed)} changed since {origin(record)}{more}"
-
-
-def _seconds(record: Record) -> float:
-    return sum(record.timings.values())
-
-
-def _canaries(unchanged: Sequence[tuple[Case, Record]], costs: _Costs, count: int) -> list[Planned]:
+def _canaries(
+    unchanged: Sequence[tuple[Case, Record]], earlier: EarlierRuns, count: int
+) -> list[Planned]:
     """Return the cheapest unchanged cases, of different models as far as possible."""
-    ordered = sorted(unchanged, key=lambda pair: (costs.of(*pair), pair[0].id))
+    ordered = sorted(unchanged, key=lambda pair: (earlier.seconds(*pair), pair[0].id))
     models: set[str] = set()
     first: list[tuple[Case, Record]] = []
     for case, record in ordered:
@@ -382,13 +339,13 @@ def _canaries(unchanged: Sequence[tuple[Case, Record]], costs: _Costs, count: in
     rest = [pair for pair in ordered if pair not in first]
     why = "unchanged: shows whether the machine changed"
     return [
-        Planned(case, "canary", why, costs.of(case, record), 1.0)
+        Planned(case, "canary", why, earlier.seconds(case, record), 1.0)
         for case, record in [*first, *rest][:count]
     ]
 
 
 def _rotation(
-    unchanged: Sequence[tuple[Case, Record]], costs: _Costs, nights: int, now: datetime
+    unchanged: Sequence[tuple[Case, Record]], earlier: EarlierRuns, nights: int, now: datetime
 ) -> list[Planned]:
     """Return the share of unchanged cases whose turn it is: those that ran longest ago."""
     if not nights or not unchanged:
@@ -400,7 +357,9 @@ def _rotation(
     for case, record in ordered[:count]:
         age = _days(record.finished, now)
         why = f"unchanged: its turn to run again, after {age:.0f} days"
-        turns.append(Planned(case, "rotation", why, costs.of(case, record), 0.01 * (1 + age)))
+        turns.append(
+            Planned(case, "rotation", why, earlier.seconds(case, record), 0.01 * (1 + age))
+        )
     return turns
 
 

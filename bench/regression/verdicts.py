@@ -16,7 +16,6 @@ from bench.regression.compare import (
     drifting,
     fixed_findings,
     memory_findings,
-    missing_findings,
     screen_all,
     values_at,
 )
@@ -30,6 +29,7 @@ from bench.regression.dataset_means import (
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
 from bench.regression.measures import SPEED
+from bench.regression.missing import missing_findings
 from bench.regression.outcomes import exit_code
 from bench.regression.screen import order_suspects
 from bench.regression.series import Series, series_of

@@ -59,13 +59,29 @@ def run_session(monkeypatch):
     return run
 
 
+@contextlib.contextmanager
+def threads(count):
+    """Return a context in which torch computes with a number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture
 def one_thread():
     """Run a test on one thread, because threads that wait for each other are very slow."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
+
+
+@pytest.fixture
+def two_threads():
+    """Run a test on two threads, also where OMP_NUM_THREADS says one."""
+    with threads(2):
+        yield
 
 
 @pytest.fixture

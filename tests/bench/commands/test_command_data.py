@@ -82,17 +82,22 @@ def test_verify_of_an_unknown_name_has_no_wrong_hint(tmp_path, write_category, c
         assert "itself" not in said
 
 
-def test_verify_of_a_folder_leaves_out_what_lies_elsewhere(
-    tmp_path, home, write_category, capsys, monkeypatch
-):
-    write_category(tmp_path / "data" / "rods" / "short", 2, 1, 1)
-    write_category(home / "mvtec" / "bottle", 2, 1, 1)
+@pytest.fixture
+def elpv_package(tmp_path, monkeypatch):
+    """A folder that is imported as the package of ELPV's images, and holds none."""
     package = tmp_path / "packages" / "elpv_dataset"
     (package / "data").mkdir(parents=True)
     for file in ("__init__.py", "data/labels.csv"):
         (package / file).touch()
     monkeypatch.delitem(sys.modules, "elpv_dataset")
     monkeypatch.syspath_prepend(package.parent)
+    return package
+
+
+@pytest.mark.usefixtures("elpv_package")
+def test_verify_of_a_folder_leaves_out_what_lies_elsewhere(tmp_path, home, write_category, capsys):
+    write_category(tmp_path / "data" / "rods" / "short", 2, 1, 1)
+    write_category(home / "mvtec" / "bottle", 2, 1, 1)
     assert main(["data", "verify", "--data-dir", str(tmp_path / "data")]) == 0
     out, err = capsys.readouterr()
     assert "1 of 1 verify" in out
@@ -215,12 +220,6 @@ def test_a_package_is_listed_and_not_downloaded(capsys):
     assert "--extra data" in said
 
 
-def test_where_names_installed_packages(tmp_path, monkeypatch, capsys):
-    package = tmp_path / "packages" / "elpv_dataset"
-    (package / "data").mkdir(parents=True)
-    for file in ("__init__.py", "data/labels.csv"):
-        (package / file).touch()
-    monkeypatch.delitem(sys.modules, "elpv_dataset")
-    monkeypatch.syspath_prepend(package.parent)
+def test_where_names_installed_packages(elpv_package, capsys):
     assert main(["data", "where"]) == 0
-    assert f"installed: elpv: {package}" in capsys.readouterr().out
+    assert f"installed: elpv: {elpv_package}" in capsys.readouterr().out

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
-import torch
 from case_names import case_named
 
 from bench.provenance.load import Load
@@ -32,15 +31,6 @@ def run(tmp_path, write_category, monkeypatch):
         return run_case(job, lambda *_: None, DeviceData())
 
     return run_with
-
-
-@pytest.fixture
-def two_threads():
-    """Compute with two threads, also where OMP_NUM_THREADS says one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("two_threads")
