@@ -1,9 +1,16 @@
-"""Clones of the code after a first night, and after a regression."""
+"""Benches without runs, and clones of the code after a first night and after a regression."""
 
 import shutil
 
 import pytest
 from code_clone import FIRST, MAPS, PLUGIN, SHIFTED, Clone
+from night_setup import bench_in
+
+
+@pytest.fixture
+def context(tmp_path):
+    """A bench whose results are in the test's folder."""
+    return bench_in(tmp_path)
 
 
 @pytest.fixture(scope="module")

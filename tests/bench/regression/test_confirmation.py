@@ -1,62 +1,29 @@
 """Suspects are judged by fresh runs: exact scores by one of each side, all else by tests."""
 
-import errno
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from fake_records import make
+from night_setup import BYTES, LATENCY, night_of, no_trees, record
 
-from bench.lines import append_object
 from bench.provenance.fingerprint import Fingerprint
-from bench.regression import confirmation, journal
+from bench.regression import confirmation
 from bench.regression import verdicts as verdicts_module
 from bench.regression.baselines import Baselines, run_of
-from bench.regression.code_tree import CodeTree
 from bench.regression.compare import Pair, fixed_findings, memory_findings, screen_all
 from bench.regression.confirmation import (
-    ConfirmationContext,
     base_of,
     confirm,
     confirm_failure,
 )
-from bench.regression.dataset_means import DatasetMean
-from bench.regression.finding import FINISHES, Finding
+from bench.regression.finding import FINISHES
 from bench.regression.fresh import FreshRun
-from bench.regression.journal import Journals, Night
-from bench.regression.ledger import Alarm, Ledger
+from bench.regression.ledger import Ledger
 from bench.regression.night_report import night_report
-from bench.regression.plan import Plan, Planned
 from bench.regression.remember import remember
-from bench.regression.verdicts import Verdicts, judge
-from bench.settings import Settings
+from bench.regression.verdicts import judge
 from bench.store import Store
-
-BYTES, LATENCY = "inference_rise_host_bytes", "latency_p50_ms"
-
-
-def record(auroc=0.9, size=60.0, latency=10.0, *, commit="a" * 40, dirty=False, **fields):
-    measured = {BYTES: size * 2.0**20, LATENCY: latency}
-    fields = {"metrics": {"pixel_auroc": auroc}, "measurements": measured} | fields
-    code = {"commit": commit, "dirty": dirty, "hash": commit[:8]}
-    return make("dfm_resnet18", auroc=auroc, code=code, **fields)
-
-
-def bench_in(folder):
-    settings = Settings("smoke", "cpu", (folder,), (), folder, folder)
-    return ConfirmationContext(settings, folder / "night", folder / "trees", busy=True)
-
-
-@pytest.fixture
-def context(tmp_path):
-    return bench_in(tmp_path)
-
-
-def no_trees(monkeypatch):
-    monkeypatch.setattr(confirmation, "why_unreachable", lambda *_: None)
-    monkeypatch.setattr(confirmation, "tree_of", lambda commit, _: CodeTree(None, commit, ""))
-    monkeypatch.setattr(confirmation, "current_tree", lambda: CodeTree(None, None, ""))
 
 
 def test_a_lost_score_and_a_larger_or_slower_program_are_all_confirmed(
@@ -263,12 +230,6 @@ def test_a_case_that_no_longer_finishes_is_bisected_from_its_newest_commit(
     assert (alarm.quantity, alarm.base) == (FINISHES, "b" * 40)
 
 
-def night_of(tmp_path, records, reason="stale", dirty=False):
-    planned = [Planned(one.case, reason, "x", 1.0, 1.0) for one in records]
-    plan = Plan(planned=planned)
-    return Night("2026-01-02", tmp_path / "x.jsonl", "2026-01-02", "b" * 40, dirty, "all", plan)
-
-
 def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(context, tmp_path):
     baselines = Baselines(tmp_path)
     baselines.add([run_of(make("stfpm_resnet18", auroc=0.9, images=None))])
@@ -402,164 +363,3 @@ def test_uncommitted_code_of_a_case_raises_no_alarm(
         (failed,) = judge([broken], night, baselines, context, print).findings[-1:]
         assert (failed.quantity, failed.outcome) == (FINISHES, "invalid")
         assert "uncommitted changes" in failed.method
-
-
-@pytest.mark.parametrize(
-    ("reason", "code", "kept"),
-    [("stale", "a", False), ("canary", "a", True), ("canary", "b", False)],
-)
-def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(
-    tmp_path, reason, code, kept
-):
-    """Code that changed on another such night is as new as if it had changed tonight."""
-    before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]
-    late = "2026-01-02T00:00:00+00:00"
-    tonight = record(latency=20.0, commit=code * 40, finished=late)
-    pair = Pair(before[0].series, [run_of(tonight)], before, fixed=True)
-    screens, _, moved = screen_all([pair], canaries={"other": -0.2})
-    assert moved
-    verdicts = Verdicts(night_of(tmp_path, [tonight], reason))
-    verdicts.runs, verdicts.pairs, verdicts.screens = [run_of(tonight)], [pair], screens
-    baselines = Baselines(tmp_path)
-    remember(verdicts, baselines, Ledger(tmp_path))
-    (run,) = baselines.runs
-    assert (LATENCY in run.values) == kept
-    assert run.values["score.image_auroc"] == 0.9
-    assert BYTES in run.values
-
-
-@pytest.mark.parametrize("outcome", ["suspect", "underpowered"])
-def test_a_mean_that_was_not_cleared_decides_for_its_categories(tmp_path, outcome):
-    """A suspected one is compared again; the code of one that no test can judge is not good."""
-    runs = [run_of(make("stfpm_resnet18", data=f"surface.{name}")) for name in ("grid", "woven")]
-    pairs = [Pair(run.series, [run], [run], fixed=False) for run in runs]
-    mean = Pair(replace(runs[0].series, configuration="mean"), runs[:1], runs[:1], fixed=False)
-    verdicts = Verdicts(night_of(tmp_path, []))
-    verdicts.runs, verdicts.pairs = runs, pairs
-    cases = [make("stfpm_resnet18", data=f"surface.{name}").case for name in ("grid", "woven")]
-    verdicts.means = [DatasetMean(cases, mean)]
-    verdicts.night.add_findings(
-        "mean", [Finding("mean", "score.image_auroc", outcome, 0.9, 0.8, 0.1)]
-    )
-    baselines = Baselines(tmp_path)
-    remember(verdicts, baselines, Ledger(tmp_path))
-    assert [run.outcome for run in baselines.runs] == [outcome, outcome]
-
-
-def test_a_killed_night_judges_a_configuration_again_unless_all_of_it_was_written(
-    monkeypatch, context, tmp_path
-):
-    """An alarm and a gain of one change: without the alarm, the case would have improved."""
-    judged = []
-
-    def confirmed(context, cases, pair, suspects, screens):
-        judged.append(pair.series.configuration)
-        return [replace(finding, outcome="regressed") for finding in suspects]
-
-    monkeypatch.setattr(verdicts_module, "confirm", confirmed)
-    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
-    baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
-    tonight = [record(auroc=0.5, latency=5.0, finished="2026-01-02T00:00:00+00:00")]
-    journals = Journals(tmp_path / "nightly")
-    night = journals.begin("2026-01-02", "b" * 40, False, "all", Plan())
-    with monkeypatch.context() as full:
-        full.setattr(journal, "append_object", full_disk)
-        with pytest.raises(OSError, match="No space"):
-            judge(tonight, night, baselines, context, print)
-    for _ in range(2):  # what was written whole is not judged again
-        night = journals.unfinished()
-        verdicts = judge(tonight, night, baselines, context, print)
-        outcomes = {finding.quantity: finding.outcome for finding in verdicts.findings}
-        assert outcomes["score.image_auroc"] == "regressed"
-        assert outcomes[LATENCY] == "improved"
-    assert len(judged) == 2
-    remember(verdicts, baselines, ledger)
-    assert {alarm.quantity for alarm in ledger.alarms} >= {"score.image_auroc"}
-    assert baselines.runs[-1].outcome == "regressed"
-
-
-def full_disk(path, line):
-    """Take one finding, and no other."""
-    if f"{path.read_text()}{json.dumps(line)}".count('"quantity"') > 1:
-        raise OSError(errno.ENOSPC, "No space left on device")
-    append_object(path, line)
-
-
-@pytest.mark.parametrize("broken", [False, True])
-@pytest.mark.parametrize(("later", "verdict"), [("b", ""), ("c", "fixed"), ("bc", "")])
-def test_a_loss_that_is_gone_with_the_same_code_was_not_fixed(
-    monkeypatch, context, tmp_path, later, verdict, broken
-):
-    def judged(context, cases, pair, suspects, screens):
-        return [replace(finding, outcome="regressed") for finding in suspects]
-
-    def failing(context, case, window, message):
-        return Finding(case.configuration, FINISHES, "regressed", 1, 0, 1)
-
-    no_trees(monkeypatch)
-    monkeypatch.setattr(verdicts_module, "confirm", judged)
-    monkeypatch.setattr(verdicts_module, "confirm_failure", failing)
-    baselines, ledger = Baselines(tmp_path), Ledger(tmp_path)
-    baselines.add([run_of(record(0.9))])
-    for day, code in enumerate(f"b{later}", start=2):
-        auroc = 0.8 if day == 2 else 0.9
-        tonight = record(auroc, commit=code * 40, finished=f"2026-01-0{day}T00:00:00+00:00")
-        if broken and day == 2:
-            error = {"message": "it broke"}
-            tonight = replace(tonight, status="failed", outcome="crash", error=error)
-        night = replace(night_of(tmp_path, [tonight]), name=f"2026-01-0{day}", findings=[])
-        verdicts = judge([tonight], night, baselines, context, print)
-        remember(verdicts, baselines, ledger)
-    assert {alarm.quantity == FINISHES for alarm in ledger.alarms} == {broken}
-    assert {alarm.verdict for alarm in ledger.alarms} == {verdict}
-    notes = [note for note in verdicts.notes if "not seen again with the same code" in note]
-    assert bool(notes) == (not verdict)
-    assert ("found fixed by a later nightly run" in ledger.precision()) == bool(verdict)
-
-
-@pytest.mark.parametrize(("reason", "named"), [("stale", True), ("canary", False)])
-def test_a_category_that_keeps_a_mean_from_being_formed_is_named(context, tmp_path, reason, named):
-    baselines = Baselines(tmp_path)
-    parts = [f"surface.{name}" for name in ("grid", "woven", "woven2")]
-    baselines.add([run_of(make("stfpm_resnet18", data=data)) for data in parts])
-    late = "2026-01-02T00:00:00+00:00"
-    tonight = [make("stfpm_resnet18", data=data, finished=late) for data in parts[1:]]
-    night = night_of(tmp_path, tonight, reason)
-    verdicts = judge(tonight, night, baselines, context, print)
-    grid = "stfpm_resnet18-surface.grid-default-pretrained"
-    assert verdicts.incomplete == ({grid.replace("grid", "mean_of_3"): [grid]} if named else {})
-
-
-@pytest.mark.parametrize(
-    ("profile", "machine", "baseline", "verdict"),
-    [
-        ("", "", "main", "fixed"),
-        ("own", "own", "main", "fixed"),
-        ("own", "own", "other", ""),
-        ("own", "a GPU", "main", ""),
-        ("standard", "own", "main", ""),
-    ],
-)
-def test_only_runs_under_its_own_conditions_close_an_alarm(
-    context, tmp_path, profile, machine, baseline, verdict
-):
-    before = [run_of(record(finished=f"2026-01-0{day}T00:00:00+00:00")) for day in (1, 2, 3)]
-    Baselines(tmp_path).add(before)
-    series = before[0].series
-    where = {
-        "profile": series.profile if profile == "own" else profile,
-        "machine": series.machine if machine == "own" else machine,
-    }
-    ledger = Ledger(tmp_path)
-    where["baseline"] = baseline
-    alarm = Alarm(series.configuration, "score.image_auroc", 0.1, code="worse", **where)
-    assert ledger.raise_alarm(alarm)
-    assert ledger.raise_alarm(replace(alarm, machine="another")) == bool(machine)
-    assert not ledger.raise_alarm(replace(alarm, head="c" * 40))
-    tonight = [record(finished="2026-01-09T00:00:00+00:00")]
-    remember(
-        judge(tonight, night_of(tmp_path, tonight), Baselines(tmp_path), context, print),
-        Baselines(tmp_path),
-        ledger,
-    )
-    assert Ledger(tmp_path).alarms[0].verdict == verdict
