@@ -21,7 +21,7 @@ from datasets_lib.paths import data_home
 
 _PYTEST_MARKERS = {
     *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "benchmark"),
-    *("gpu", "network", "slow", "real_data", "tryfirst", "trylast"),
+    *("gpu", "slow", "real_data", "tryfirst", "trylast"),
 }
 """Markers that a dataset of the same name must not set."""
 

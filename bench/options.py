@@ -114,7 +114,7 @@ def _add_training(add: Add) -> None:
     add(
         "--precision",
         choices=["float32", "bf16"],
-        help="training precision (default: bf16 on CUDA and on CPUs with bf16 instructions); "
+        help="training precision (default: bf16 on CUDA and on CPUs that are faster with it); "
         "evaluation is always float32",
     )
     add(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.environment import cpu_has_bf16, cuda_present
+from bench.environment import cuda_present, default_precision
 
 _PROBE = """
 import json, torch
@@ -41,7 +41,7 @@ def device_lines() -> Iterator[str]:
     CUDA is tried in a child process, so that this one never initializes it.
     """
     if not cuda_present():
-        yield f"CPU (no CUDA device is visible), bf16 {'yes' if cpu_has_bf16() else 'no'}"
+        yield f"CPU (no CUDA device is visible), trains in {default_precision('cpu')}"
         return
     try:
         done = subprocess.run(

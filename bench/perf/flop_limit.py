@@ -142,7 +142,7 @@ def _ours(model: str, data_dir: Path, options: argparse.Namespace) -> Step:
     )
     more = ["--data-dir", str(data_dir), "--profile", "original"]
     more += ["--shots", str(options.images), "--seeds", "1", "--measure-seconds"]
-    more += [str(options.measure_seconds)]
+    more += [str(options.measure_seconds), "--precision", "float32"]
     more += ["--images-seen", str(options.images * (1 + options.steps))]
     (record,) = run(f"{case}-s0", [*more, "--device", "cpu"])
     return Step(_figure(record, "train_flops"), 1 / _figure(record, "train_images_per_s"))

@@ -29,7 +29,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -37,21 +36,15 @@ from bench.case import Case
 from bench.environment import default_precision, environment
 from bench.error_text import first_line
 from bench.metrics.regions import label_regions
+from bench.perf.bare_step import bare_rate
 from bench.perf.gpu_table import session_table
 from bench.perf.metrics import every, synchronized, synthetic_maps
 from bench.perf.zoo_peer import MODELS as PEER_MODELS
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.record import Record
-from bench.run.batch import make_batch
-from bench.run.build import anomaly_options
 from bench.run.device import DeviceError, use_device
-from bench.run.training.optimization import build_optimizer
-from bench.run.training.precision import autocast
 from bench.store import read_records
 from models.catalog import MODELS
-from models.components.base import AnomalyModel
-from models.components.image_size import height_width
-from models.components.winograd import use_winograd
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTURE = "grained"
@@ -60,9 +53,6 @@ MINUTES = {"tests": 0.2, "zoo": 0.5, "bound": 0.15, "metrics": 0.05, "peer": 0.1
 
 _GRACE_S = 20.0
 """Time for an interrupted step to report and to stop its own processes."""
-
-_MIN_STEPS, _STEPS_S = 5, 1.0
-"""A bare training step is timed at least this often and this many seconds long."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +130,7 @@ def run_bound(session: Session) -> str:
     """Time every model's bare training step, skipping models without a loss."""
     rates: dict[str, float] = {}
     failures = {}
+    device = torch.device(session.device)
     end = time.monotonic() + session.seconds("bound")
     for name in session.models:
         if MODELS[name].recipes["baseline"].optimizer == "none":
@@ -148,43 +139,11 @@ def run_bound(session: Session) -> str:
             failures[name] = "no time was left"
             continue
         try:
-            rates[name] = bare_rate(session, name)
+            rates[name] = bare_rate(name, _protocol(session, name), device)
         except Exception as error:
             failures[name] = first_line(error)
         _write(session, "bound", {"images_per_s": rates, "failures": failures})
     return f"{len(rates)} models, {len(failures)} without: {', '.join(failures) or 'none'}"
-
-
-def bare_rate(session: Session, name: str) -> float:
-    """Return the images/s of a model's training step on one batch already on the device."""
-    entry, protocol = MODELS[name], _protocol(session, name)
-    device = torch.device(session.device)
-    torch.manual_seed(0)
-    options = anomaly_options(name, protocol)
-    model = entry.load_build()(weights=entry.weights, state=None, **options)
-    use_winograd(model)
-    model.to(device).train()
-    batch_size, size = protocol.recipe.batch_size, height_width(protocol.input_size)
-    images = torch.rand(batch_size, 3, *size, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    _gather(model, images, device)
-    others = torch.rand_like(images) if entry.auxiliary else None
-    labels: dict[str, Any] = {}
-    if entry.supervised:
-        labels["targets"] = torch.arange(batch_size, device=device) % 2 == 1
-        labels["masks"] = labels["targets"][:, None, None].expand(-1, *size).contiguous()
-    with torch.no_grad():
-        batch = make_batch(model, images, device, auxiliary=others, **labels)
-    optimizer = build_optimizer(protocol.recipe, model.parameter_groups())
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(device, protocol):
-            loss = model.loss(batch)
-        loss.backward()
-        optimizer.step()
-
-    return batch_size / statistics.median(_timed(step, session.device))
 
 
 def run_metrics(session: Session) -> str:
@@ -278,28 +237,6 @@ def _protocol(session: Session, name: str) -> Protocol:
         precision=default_precision(session.device),
         image_size=session.image_size,
     )
-
-
-@torch.no_grad()
-def _gather(model: AnomalyModel, images: torch.Tensor, device: torch.device) -> None:
-    if model.gathers_statistics:
-        model.eval()
-        model.update(make_batch(model, images, device))
-        model.compute()
-        model.train()
-
-
-def _timed(step: Callable[[], None], device: str) -> list[float]:
-    """Return the seconds of each step after three warm-up steps, waiting for the device."""
-    samples: list[float] = []
-    end = time.monotonic() + _STEPS_S
-    while len(samples) < _MIN_STEPS + 3 or time.monotonic() < end:
-        begin = time.perf_counter()
-        step()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        samples.append(time.perf_counter() - begin)
-    return samples[3:]
 
 
 def _child(session: Session, step: str, command: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from bench.case import ALL, Case
 from bench.protocol import PROFILES, Protocol, resolve, shape_problem
@@ -18,7 +17,6 @@ from bench.run.copies import (
     copied_names,
     copied_samples,
     copies_remark,
-    equal_images,
     labeled_copies_remark,
 )
 from bench.run.job import (
@@ -30,19 +28,19 @@ from bench.run.job import (
     WeightsError,
     seed_of,
 )
+from bench.run.read_hashes import ReadHashes
+from bench.run.readers import read_dataset
 from bench.run.recent import Recent
 from bench.run.samples import Samples, case_samples, label_problem
 from bench.settings import Settings
 from datasets_lib.batches.labeled import contents
-from datasets_lib.batches.textures import texture_samples
-from datasets_lib.cache.content import ContentHashes
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
 from datasets_lib.download.network import unreachable
 from datasets_lib.entry import Reader
 from datasets_lib.images.bit_depth import bits_advice, bits_of_files
 from datasets_lib.images.decode import set_pixel_limit
-from datasets_lib.layouts.category import Category, DatasetError, Sample, check_category
+from datasets_lib.layouts.category import Category, DatasetError, check_category
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.split import grouped_by
 from datasets_lib.resolve import resolve_callable
@@ -51,13 +49,6 @@ from models.components.weights import ResolvedWeights, WeightsMissingError, file
 from models.components.weights import resolve as resolve_weights
 
 Generator = Callable[[str, Path], Path]
-
-
-class _ReadImages(NamedTuple):
-    """What images hold: their hash, and the names of those that are equal, in groups."""
-
-    hash: str
-    equal: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -77,8 +68,6 @@ class Finder:
     _listed: dict[tuple[str, str | None], Category] = field(default_factory=dict)
     _in_few_files: dict[str, LabeledInputs] = field(default_factory=dict)
     _labeled_sets: Recent[str, LabeledInputs] = field(default_factory=Recent)
-    _contents: Recent[Samples, _ReadImages] = field(default_factory=Recent)
-    _texture_hashes: Recent[str, str] = field(default_factory=Recent)
 
     def protocol(self, case: Case) -> Protocol:
         """Return the case's protocol.
@@ -180,8 +169,8 @@ class Finder:
             problem = label_problem(case, names, self._category, protocol, whole)
         if problem:
             raise CaseSkipped(problem)
-        hashes = self._hashes(entry, whole.read)
-        equal = self._contents_of(whole.read).equal
+        hashes = self._hashes_of(entry, whole.read)
+        equal = self._hashes.equal_images(whole.read)
         copied = copied_samples(equal, (*whole.fit, *whole.calibration), whole.test)
         copies = copies_remark(case.data, copied, whole.test)
         return Inputs(
@@ -209,19 +198,15 @@ class Finder:
             return {}
         with grouped_by(self.settings.split_by):
             first = case_samples(replace(case, replicate=0), categories, self._category, protocol)
-        return self._hashes(MODELS[case.model], first.read)
+        return self._hashes_of(MODELS[case.model], first.read)
 
-    def _hashes(self, entry: ModelEntry, read: Samples) -> dict[str, str]:
-        """Return the hash of what a model reads, and that without the set of textures."""
-        images = self._as_read(self._contents_of(read).hash)
-        if entry.supervised:
-            images = hashlib.sha256(f"{images} labeled".encode()).hexdigest()
-        data = images
-        if entry.auxiliary:
-            textures = self._textures(entry)
-            beside = f"{textures.name} {self._texture_hash(textures)}" if textures else None
-            data = hashlib.sha256(f"{images} beside {beside}".encode()).hexdigest()
-        return {"data_sha256": data, "images_sha256": images}
+    def _hashes_of(self, entry: ModelEntry, read: Samples) -> dict[str, str]:
+        return self._hashes.of_case(
+            read,
+            supervised=entry.supervised,
+            auxiliary=bool(entry.auxiliary),
+            textures=self._textures(entry),
+        )
 
     def _textures(self, entry: ModelEntry) -> FoundDataset | None:
         """Return the set of textures that a model trains with; None if it takes or finds none."""
@@ -258,15 +243,6 @@ class Finder:
             )
         return names
 
-    def _as_read(self, data_hash: str) -> str:
-        """Return a hash of data that also depends on the options that change what is read."""
-        settings = self.settings
-        asked = [f"{settings.bits} bits"] * (settings.bits != 16)
-        asked += [f"split by {settings.split_by}"] * bool(settings.split_by)
-        if not asked:
-            return data_hash
-        return hashlib.sha256(", ".join([data_hash, *asked]).encode()).hexdigest()
-
     def _remark(self, dataset: str, files: Sequence[Path]) -> str:
         """Return what is unusual about a dataset's images, determined once."""
         if dataset not in self._remarks:
@@ -287,8 +263,8 @@ class Finder:
     def _labeled_set(self, case: Case) -> LabeledInputs:
         """Return what all cases of a classification set read, without weights."""
         root, reader = self._labeled_source(case)
-        dataset: Classification = _read(reader, case.dataset, root)
-        parts = [contents(part, self._content) for part in (dataset.train, dataset.test)]
+        dataset: Classification = read_dataset(reader, case.dataset, root)
+        parts = [contents(part, self._hashes.files) for part in (dataset.train, dataset.test)]
         both = "".join(part.hash for part in parts)
         copied = copied_names(parts[0].images, dataset.test.names, parts[1].images)
         copies = labeled_copies_remark(case.data, copied, len(dataset.test))
@@ -298,7 +274,7 @@ class Finder:
             root=root,
             reader=reader,
             images={"fit": len(dataset.train), "test": len(dataset.test)},
-            data_hash=self._as_read(hashlib.sha256(both.encode()).hexdigest()),
+            data_hash=self._hashes.with_options(hashlib.sha256(both.encode()).hexdigest()),
             weights=None,
             remark="; ".join(filter(None, (self._remark(case.dataset, files), copies))),
             copied=len(copied),
@@ -346,28 +322,8 @@ class Finder:
             raise WeightsError(str(error)) from None
 
     @cached_property
-    def _content(self) -> ContentHashes:
-        return ContentHashes(self.settings.cache_dir / "hashes")
-
-    def _contents_of(self, samples: Samples) -> _ReadImages:
-        """Return what images hold that many cases may share."""
-
-        def compute() -> _ReadImages:
-            found = self._content.contents(samples)
-            return _ReadImages(
-                found.hash, equal_images((sample.name for sample in samples), found.images)
-            )
-
-        return self._contents.get(samples, compute)
-
-    def _texture_hash(self, textures: FoundDataset) -> str:
-        """Return the hash of the images of a texture set that training draws from."""
-
-        def compute() -> str:
-            samples: tuple[Sample, ...] = _read(texture_samples, textures.name, textures)
-            return self._content.data_hash(samples)
-
-        return self._texture_hashes.get(textures.name, compute)
+    def _hashes(self) -> ReadHashes:
+        return ReadHashes(self.settings)
 
     def _category(self, case: Case) -> Category:
         """Return the samples of a case's category, listed once."""
@@ -393,7 +349,9 @@ class Finder:
             path = self._folder(case)
             reader = self.datasets[case.dataset].reader
         with grouped_by(self.settings.split_by):
-            category: Category = _read(reader, case.data, case.dataset, case.category or "", path)
+            category: Category = read_dataset(
+                reader, case.data, case.dataset, case.category or "", path
+            )
         check_category(category, case.data)
         for split, samples in (("training", category.train), ("test", category.test)):
             if not samples:
@@ -428,16 +386,3 @@ def tapped_layers(cases: Iterable[Case]) -> dict[str, tuple[int, ...]]:
         entry = MODELS[case.model]
         layers.setdefault(entry.weights or "", set()).update(entry.layers)
     return {tag: tuple(sorted(numbers)) for tag, numbers in layers.items()}
-
-
-def _read(reader: Reader, name: str, *arguments: Any) -> Any:
-    """Call a dataset's reader; whatever it raises is an error of the dataset."""
-    try:
-        return resolve_callable(reader)(*arguments)
-    except DatasetError:
-        raise
-    except Exception as error:
-        raise DatasetError(
-            f"The reader of {name} failed with {type(error).__name__}: {error}. Fix the reader "
-            "or remove the dataset from --data-dir."
-        ) from error

@@ -5,9 +5,6 @@ between 0.3 and 0.9 times as long (``python -m bench.perf.winograd``). On AMD's 
 oneDNN's convolutions were twice as fast as matrix products, so that little is left to gain.
 """
 
-import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from models.components.minimal_filtering import SIDES, Grid, convolve, weight_gradient
 from models.components.nominal_flops import counts_as
+from models.components.processor import is_intel
 
 _CHANNELS = 128
 """Number of channels, before and after, from which this is faster."""
@@ -60,16 +58,6 @@ def use_winograd(module: nn.Module) -> None:
     for layer in module.modules():
         if type(layer) is nn.Conv2d and _is_suitable(layer):
             layer.__class__ = WinogradConv2d
-
-
-@cache
-def is_intel() -> bool:
-    """Return whether the CPU is Intel's; false where Linux does not say."""
-    try:
-        info = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return re.search(r"^vendor_id\s*:\s*GenuineIntel$", info, re.M) is not None
 
 
 def convolution(images: Tensor, weight: Tensor, padding: int, bias: Tensor | None = None) -> Tensor:

@@ -163,15 +163,33 @@ def test_driver_version_is_read_from_the_kernel_module(monkeypatch, tmp_path, li
     assert module._driver_version() == "535.104.05"
 
 
+AMD, INTEL = "vendor_id\t: AuthenticAMD\n", "vendor_id\t: GenuineIntel\n"
+
+
+@pytest.mark.parametrize(
+    ("info", "limit", "bf16"),
+    [
+        (f"{AMD}flags\t: avx512f avx512_bf16\n", None, True),
+        (f"{INTEL}flags\t: avx512f avx512_bf16\n", None, False),
+        (f"{INTEL}flags\t: avx512f avx512_bf16 amx_bf16\n", None, True),
+        (f"{INTEL}flags\t: avx512f avx512_bf16 amx_bf16\n", "AVX512_CORE_AMX", True),
+        (f"{INTEL}flags\t: avx512f avx512_bf16 amx_bf16\n", "AVX512_CORE_BF16", False),
+        (f"{AMD}flags\t: avx512f avx512_bf16\n", "avx512_core_bf16", True),
+        (f"{AMD}flags\t: avx512f avx512_bf16\n", "avx512_core", False),
+        (f"{AMD}flags\t: avx512f avx512_bf16\n", "AVX2", False),
+        (f"{AMD}flags\t: avx512f\n", None, False),
+        ("", None, False),
+    ],
+)
 @pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
-def test_bf16_is_not_chosen_below_a_limit_of_the_instruction_set(monkeypatch, variable):
+def test_bf16_is_chosen_where_it_is_faster(monkeypatch, variable, info, limit, bf16):
     for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         monkeypatch.delenv(name, raising=False)
-    own = module.cpu_has_bf16()
-    for limit, found in (("AVX2", False), ("avx512_core", False), ("AVX512_CORE_BF16", own)):
+    if limit:
         monkeypatch.setenv(variable, limit)
-        assert module.cpu_has_bf16() is found, limit
-        assert module.default_precision("cpu") == ("bf16" if found else "float32")
+    monkeypatch.setattr(module, "cpu_info", lambda: info)
+    monkeypatch.setattr(module, "is_intel", lambda: INTEL in info)
+    assert module.default_precision("cpu") == ("bf16" if bf16 else "float32")
 
 
 @pytest.mark.gpu

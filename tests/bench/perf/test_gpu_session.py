@@ -59,7 +59,7 @@ def test_a_failure_without_a_message_is_named_by_its_type(monkeypatch, tmp_path,
 
 
 def test_a_model_that_fails_leaves_the_later_ones_their_bare_step(monkeypatch, tmp_path):
-    def rate(session, name):
+    def rate(name, protocol, device):
         if name == "stfpm_resnet18":
             raise AssertionError
         return 5.0
@@ -71,14 +71,6 @@ def test_a_model_that_fails_leaves_the_later_ones_their_bare_step(monkeypatch, t
         "images_per_s": {"fre_resnet18": 5.0},
         "failures": {"stfpm_resnet18": "AssertionError"},
     }
-
-
-def test_the_bare_step_convolves_as_cases_do(monkeypatch, tmp_path):
-    models = []
-    monkeypatch.setattr(gpu_session, "use_winograd", models.append)
-    monkeypatch.setattr(gpu_session, "_timed", lambda *_: [1.0])
-    assert gpu_session.bare_rate(session(tmp_path), "stfpm_resnet18") > 0
-    assert len(models) == 1
 
 
 def test_unknown_steps_and_models_are_usage_errors(monkeypatch, tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -190,26 +189,6 @@ def test_layers_change_on_cpus_where_it_is_faster(capability, intel, changes, mo
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(winograd, "is_intel", lambda: intel)
     assert (type(layer_of()) is WinogradConv2d) is changes
-
-
-@pytest.mark.parametrize(
-    ("info", "intel"),
-    [
-        ("processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\n", True),
-        ("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\n", False),
-        ("processor\t: 0\nCPU implementer\t: 0x41\n", False),
-        (None, False),
-    ],
-)
-def test_the_vendor_is_linuxs(info, intel, monkeypatch):
-    def read_text(path: Path) -> str:
-        assert path == Path("/proc/cpuinfo")
-        if info is None:
-            raise FileNotFoundError(path)
-        return info
-
-    monkeypatch.setattr(Path, "read_text", read_text)
-    assert winograd.is_intel.__wrapped__() is intel
 
 
 def test_names_and_tensors_stay():
