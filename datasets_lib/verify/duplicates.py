@@ -21,8 +21,8 @@ def thumbnail_of(image: Image.Image) -> bytes:
     return image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX).tobytes()
 
 
-def near_duplicates(train: list[bytes], test: list[bytes]) -> int:
-    """Return how many test images nearly equal a training image.
+def near_duplicates(train: list[bytes], test: list[bytes]) -> list[tuple[int, int]]:
+    """Return the test images that nearly equal a training image, the most similar first.
 
     What all images have in common, the mean training image, is subtracted first: aligned parts look
     alike without being the same photograph.
@@ -30,13 +30,18 @@ def near_duplicates(train: list[bytes], test: list[bytes]) -> int:
     Args:
         train: Thumbnails of the training images.
         test: Thumbnails of the normal test images.
+
+    Returns:
+        The index of each such test image, with that of the training image it resembles most.
     """
     if len(train) < _MIN_IMAGES or not test:
-        return 0
+        return []
     fitted, tested = _pixels(train), _pixels(test)
     mean = fitted.mean(0)
     correlation = _details(tested - mean) @ _details(fitted - mean).T
-    return int((correlation.max(1) >= _SAME).sum())
+    nearest, alike = correlation.argmax(1), correlation.max(1)
+    found = [index for index in np.argsort(-alike, kind="stable") if alike[index] >= _SAME]
+    return [(int(index), int(nearest[index])) for index in found]
 
 
 def _pixels(thumbnails: list[bytes]) -> npt.NDArray[np.float64]:

@@ -58,6 +58,10 @@ def excusing(report: Report, known: Mapping[str, int]) -> Report:
     return replace(report, problems=problems, notes=(*report.notes, *notes))
 
 
+_SHOWN = 2
+"""Number of pairs of near-duplicates that are named."""
+
+
 @dataclass(frozen=True)
 class Check:
     """What to verify a set against.
@@ -195,16 +199,20 @@ def verify_textures(dataset: str, root: Path, reader: Reader, check: Check = Che
 
 def _near_duplicates(checked: Sequence[Checked]) -> str:
     """Return how many normal test images nearly equal a training image; empty if none does."""
-    by_split: dict[str, list[bytes]] = {"train": [], "validation": [], "test": []}
+    by_split: dict[str, list[Checked]] = {"train": [], "validation": [], "test": []}
     for item in checked:
         if item.label == "normal" and item.image.thumbnail:
-            by_split[item.split].append(item.image.thumbnail)
-    count = near_duplicates(by_split["train"], by_split["test"])
-    if not count:
+            by_split[item.split].append(item)
+    train, test = by_split["train"], by_split["test"]
+    pairs = near_duplicates(
+        [item.image.thumbnail for item in train], [item.image.thumbnail for item in test]
+    )
+    if not pairs:
         return ""
+    first = "; ".join(f"{test[one].name} and {train[other].name}" for one, other in pairs[:_SHOWN])
     return (
-        f"{count:,} normal test images nearly equal a training image (--split-by keeps shots of "
-        "one part together)"
+        f"{len(pairs):,} normal test images nearly equal a training image, such as {first} "
+        "(--split-by keeps shots of one part together)"
     )
 
 

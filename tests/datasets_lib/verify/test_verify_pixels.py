@@ -7,6 +7,7 @@ from PIL import ExifTags, Image
 
 from datasets_lib.entry import FOLDER_READER
 from datasets_lib.images.bit_depth import bits_of_files, suspected_bits
+from datasets_lib.verify.duplicates import near_duplicates, thumbnail_of
 from datasets_lib.verify.sets import Check, verify_category
 
 
@@ -139,3 +140,12 @@ def test_near_duplicates_of_training_images_are_counted(tmp_path, parts, count):
     notes = " ".join(verified(tmp_path).notes)
     assert ("6 normal test images nearly equal" in notes) == (count > 0)
     assert ("nearly equal" in notes) == (count > 0)
+
+
+def test_near_duplicates_are_paired_from_the_most_similar_on():
+    def thumbnail(part, noise, seed):
+        return thumbnail_of(Image.fromarray(shoot(part, noise, seed)).convert("RGB"))
+
+    train = [thumbnail(part, 3, part) for part in range(12)]
+    test = [thumbnail(part, noise, 100) for part, noise in [(7, 4), (50, 3), (2, 0), (5, 6)]]
+    assert near_duplicates(train, test) == [(2, 2), (0, 7), (3, 5)]
