@@ -38,6 +38,8 @@ _SEGMENTATION_DOWN, _SEGMENTATION_UP = (1, 2, 4, 8, 8, 8), (8, 4, 2, 1, 1)
 STRIDE = 2 ** (len(_SEGMENTATION_DOWN) - 1)
 """Sides of images are multiples of this."""
 
+_MIN_SIZE = 2 * STRIDE  # below, BatchNorm gets one value per channel from a batch of one image
+
 
 class ReconstructionNetwork(nn.Module):
     """Encoder and decoder that repair an image, without skip connections.
@@ -110,7 +112,7 @@ class DRAEM(AnomalyModel):
         SSPCAB's own loss where there is one.
 
         Raises:
-            ImageSizeError: The sides of the images are not multiples of 32.
+            ImageSizeError: The sides of the images are not multiples of 32, at least 64.
             ModelContractError: The batch has no textures.
         """
         _check_size(batch.get_images())
@@ -137,7 +139,7 @@ class DRAEM(AnomalyModel):
         """Return probabilities of a defect, scored by their largest mean over 21 × 21 pixels.
 
         Raises:
-            ImageSizeError: The sides of the images are not multiples of 32.
+            ImageSizeError: The sides of the images are not multiples of 32, at least 64.
         """
         images = batch.get_images().float()
         _check_size(images)
@@ -181,7 +183,7 @@ def _initialize(module: nn.Module) -> None:
 
 def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
-    check_multiple("DRAEM halves an image five times", height, width, STRIDE)
+    check_multiple("DRAEM halves an image five times", height, width, STRIDE, _MIN_SIZE)
 
 
 def _channels_last(images: Tensor) -> Tensor:

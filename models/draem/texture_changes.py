@@ -2,11 +2,9 @@
 
 They follow the ten operations that DRAEM's official code takes from imgaug, with its ranges, but:
 every operation is computed for the whole batch and kept where it was drawn, in the order below
-instead of a random one; brightness is changed in RGB, and the hue is rotated about the gray axis of
-RGB, instead of in HSV.
+instead of a random one; values are not rounded to 8 bits; brightness is changed in RGB.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -20,6 +18,7 @@ DRAWN = 3
 """Number of operations of each sample."""
 
 _LEVELS = 256
+_TINY = torch.finfo(torch.float32).tiny
 
 
 def change_textures(textures: Tensor, draws: Draws) -> Tensor:
@@ -59,14 +58,28 @@ def sharpness(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def hue_and_saturation(images: Tensor, numbers: Tensor) -> Tensor:
-    """Rotate the hue by up to ±70 degrees and add up to ±50 of 255 to the saturation."""
-    angle = math.radians(70) * (2 * numbers[:, :1] - 1)
-    # A rotation about the gray axis of RGB (Rodrigues' formula) keeps a gray pixel.
-    axis = images.new_full((1, 3, 1, 1), 1 / math.sqrt(3))
-    crossed = torch.linalg.cross(axis.expand_as(images), images, dim=1)
-    along = axis * (axis * images).sum(dim=1, keepdim=True)
-    turned = images * angle.cos() + crossed * angle.sin() + along * (1 - angle.cos())
-    return along + (turned - along) * (1 + _between(-50, 50, numbers[:, 1:2]) / 255)
+    """Add up to ±70 degrees to the hue and up to ±50 of 255 to the saturation, in HSV.
+
+    A gray pixel has hue 0, red, which a higher saturation shows, as in imgaug.
+    """
+    red, green, blue = images.unbind(dim=1)
+    value, least = images.amax(dim=1), images.amin(dim=1)
+    chroma = value - least
+    divisor = chroma.clamp_min(_TINY)
+    hue = torch.where(  # in sixths of a turn
+        red == value,
+        (green - blue) / divisor,
+        torch.where(green == value, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    hue = hue + _between(-70, 70, numbers[:, 0]) / 60
+    shift = _between(-50, 50, numbers[:, 1]) / 255
+    saturation = (chroma / value.clamp_min(_TINY) + shift).clamp(0, 1)
+    hue = hue.remainder(6)
+    # A channel has the whole value up to a sixth of a turn from its own hue, 0, 2 or 4 sixths, and
+    # the least two sixths away.
+    shares = torch.stack([(hue - 3).abs() - 1, 2 - (hue - 2).abs(), 2 - (hue - 4).abs()], dim=1)
+    lowered = saturation[:, None] * (1 - shares.clamp(0, 1))
+    return value[:, None] * (1 - lowered)
 
 
 def solarize(images: Tensor, numbers: Tensor) -> Tensor:
@@ -87,19 +100,31 @@ def invert(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def autocontrast(images: Tensor, numbers: Tensor) -> Tensor:
-    """Stretch each channel to [0, 1]."""
-    low, high = images.aminmax(dim=-1)
-    low, high = low.amin(-1)[..., None, None], high.amax(-1)[..., None, None]
-    return (images - low) / (high - low).clamp_min(1 / 255)
+    """Cut 0 to 20 percent of the pixels off both ends of each channel and stretch it to [0, 1].
+
+    A constant channel is kept.
+    """
+    below = _histograms(images)[1].cumsum(dim=2)
+    pixels = images[0, 0].numel()
+    cut = (pixels * (21 * numbers[:, 0]).floor() / 100).floor()
+    low = (below <= cut).sum(dim=2)[..., None, None] / 255
+    high = (below < pixels - cut).sum(dim=2)[..., None, None] / 255
+    return torch.where(high > low, (images - low) / (high - low), images)
 
 
 def equalize(images: Tensor, numbers: Tensor) -> Tensor:
-    """Make the levels of each channel equally frequent, by its histogram of 256 levels."""
-    levels = (255 * images).round().long().flatten(2)
-    counts = images.new_zeros(*levels.shape[:2], _LEVELS)
-    counts.scatter_add_(2, levels, images.flatten(2).new_ones(()).expand_as(levels))
-    below = counts.cumsum(2) - counts / 2
-    return (below / levels.shape[2]).gather(2, levels).view_as(images)
+    """Make the levels of each channel equally frequent, by its histogram of 256 levels.
+
+    Levels are rounded as in Pillow: the lowest becomes 0, the highest 1. A constant channel is
+    kept.
+    """
+    levels, counts = _histograms(images)
+    highest = counts.gather(2, levels.amax(dim=2, keepdim=True))
+    step = ((levels.shape[2] - highest) / 255).floor()  # pixels per level of the result
+    below = counts.cumsum(dim=2) - counts
+    equalized = (((step / 2).floor() + below) / step).floor() / 255
+    changed = equalized.gather(2, levels).view_as(images).clamp_max(1)
+    return torch.where(step[..., None] > 0, changed, images)
 
 
 def turn(images: Tensor, numbers: Tensor) -> Tensor:
@@ -116,3 +141,11 @@ OPERATIONS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
 
 def _between(low: float, high: float, share: Tensor) -> Tensor:
     return low + (high - low) * share
+
+
+def _histograms(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return levels ``(B, 3, H W)`` of pixels, rounded to 8 bits, and counts ``(B, 3, 256)``."""
+    levels = (255 * images).round().long().flatten(2)
+    counts = images.new_zeros(*levels.shape[:2], _LEVELS)
+    counts.scatter_add_(2, levels, counts.new_ones(()).expand_as(levels))
+    return levels, counts

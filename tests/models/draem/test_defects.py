@@ -1,5 +1,8 @@
 """DRAEM's synthetic defects: the blend's formula, its shares, and every change of a texture."""
 
+import colorsys
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -91,15 +94,28 @@ def test_changes_keep_shape_and_depend_on_the_image_alone(operation):
     [
         ("invert", ImageOps.invert, 0.0),
         ("autocontrast", ImageOps.autocontrast, 0.0),
+        ("autocontrast", partial(ImageOps.autocontrast, cutoff=10), 10.5 / 21),
+        ("autocontrast", partial(ImageOps.autocontrast, cutoff=20), 1 - 2**-24),
+        ("equalize", ImageOps.equalize, 0.0),
         ("posterize", lambda image: ImageOps.posterize(image, 3), 5.5 / 8),
     ],
 )
 def test_changes_match_pillow(name, pillow, share):
-    image = 0.2 + 0.5 * images(1)
-    image = (image * 255).round() / 255
-    changed = getattr(texture_changes, name)(image, torch.full((1, 3, 1, 1), share))
-    wanted = of_pillow(pillow(as_pillow(image[0])))
-    assert (changed[0] - wanted).abs().max() < 1.5 / 255
+    for image in (0.2 + 0.5 * images(1), 0.1 + 0.8 * images(1, seed=1) ** 4):
+        image = (image * 255).round() / 255
+        changed = getattr(texture_changes, name)(image, torch.full((1, 3, 1, 1), share))
+        wanted = of_pillow(pillow(as_pillow(image[0])))
+        assert (changed[0].clamp(0, 1) - wanted).abs().max() < 1.5 / 255
+
+
+@pytest.mark.parametrize("change", [texture_changes.autocontrast, texture_changes.equalize])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_constant_channels_are_kept(change, share):
+    image = 0.5 * images(1)
+    image[:, 1] = 100 / 255
+    changed = change(image, torch.full((1, 3, 1, 1), share))
+    assert torch.equal(changed[:, 1], image[:, 1])
+    assert not torch.equal(changed[:, 0], image[:, 0])
 
 
 def test_sharpness_0_matches_pillows_smoothing():
@@ -125,7 +141,17 @@ def test_equalized_levels_are_uniform():
         assert ((levels < share).float().mean(2) - share).abs().max() < 0.1
 
 
-def test_hue_keeps_grays_and_their_brightness():
-    gray = images(2)[:, :1].expand(-1, 3, -1, -1)
-    numbers = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(-1, 3, -1, -1)  # the extremes
-    torch.testing.assert_close(texture_changes.hue_and_saturation(gray, numbers), gray)
+@pytest.mark.parametrize("hue", [-70, 0, 35])
+@pytest.mark.parametrize("saturation", [-50, 0, 50])
+def test_hue_and_saturation_are_shifted_in_hsv(hue, saturation):
+    image = images(1, side=8)
+    image[..., 0], image[..., 0, 0] = image[:, :1, :, 0], 0  # a column of grays, one of them black
+    numbers = torch.tensor([hue / 140 + 0.5, saturation / 100 + 0.5, 0.0]).view(1, 3, 1, 1)
+    changed = texture_changes.hue_and_saturation(image, numbers)
+    wanted = torch.empty_like(image)
+    for row, column in np.ndindex(8, 8):
+        h, s, v = colorsys.rgb_to_hsv(*image[0, :, row, column].tolist())
+        s = min(max(s + saturation / 255, 0), 1)
+        shifted = colorsys.hsv_to_rgb((h + hue / 360) % 1, s, v)
+        wanted[0, :, row, column] = torch.tensor(shifted)
+    torch.testing.assert_close(changed, wanted, atol=1e-5, rtol=0)

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from models.components.base import Batch, ModelContractError
+from models.components.errors import ImageSizeError
 from models.components.ssim import structural_similarity
 from models.draem import model as draem
 from models.draem.model import build
@@ -77,6 +78,14 @@ def test_training_learns_to_segment_defects():
 def test_batch_without_textures_is_refused():
     with pytest.raises(ModelContractError, match="textures"):
         driver.make("draem").loss(Batch(driver.pictures(1, 0)))
+
+
+def test_one_small_image_is_refused_where_batch_norm_would_fail():
+    model = driver.make("draem_plain").train()
+    image, texture = (driver.pictures(1, seed, (64, 64)) for seed in (1, 2))
+    assert model.loss(Batch(image, auxiliary=texture)).isfinite()
+    with pytest.raises(ImageSizeError, match="at least 64, found 32×32"):
+        model.loss(Batch(image[..., :32, :32], auxiliary=texture[..., :32, :32]))
 
 
 def test_what_does_not_fit_is_refused():
