@@ -378,6 +378,10 @@ _PARAGRAPHS = {
     "as missed.": "중앙만 봄: 맵을 원래 틀에 다시 붙이며, 잘려 나간 부분은 놓친 것으로 셈.",
     "Trained with procedural textures, because the pictures that its publication uses were not on "
     "disk.": "생성한 질감으로 학습함: 논문이 쓰는 그림이 디스크에 없었음.",
+    "Its runs were made with different code (commits: {commits}).": (
+        "실행들의 코드가 서로 다름(커밋: {commits})."
+    ),
+    "{commit} with uncommitted changes": "{commit}(커밋하지 않은 변경 있음)",
     "Each seed trains on images of its own, the same ones for every model.": (
         "시드마다 다른 이미지로 학습하며, 한 시드의 이미지는 모든 모델에 같음."
     ),

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.aggregate.signed_rank import signed_rank_test
 from bench.aggregate.statistics import SIGNIFICANCE
 
 Floats = npt.NDArray[np.float64]
-
-_EXACT_PAIRS = 6
-"""Fewest unequal pairs with which Wilcoxon's exact two-sided test can reach .05."""
 
 
 @dataclass(frozen=True)
@@ -142,45 +140,21 @@ def _p_of_terms(
 def over_blocks(values: Floats) -> Floats:
     """Return ``(K, K)`` p of Wilcoxon's signed-rank test of each pair over blocks.
 
+    The test is exact; blocks in which the two are equal are dropped (see `signed_rank_test`).
+
     A row that loses a little in most blocks and wins a lot in few may have the higher mean and the
     lower signed ranks. Then neither is shown to be better, and p is 1.
 
     Args:
         values: ``(K, N)``: rows by blocks, such as categories.
     """
-    from scipy.stats import wilcoxon
-
-    count = len(values)
+    count, means = len(values), values.mean(1)
     first, second = np.triu_indices(count, 1)
-    differences = values[first] - values[second]
-    found = np.ones(len(differences))
-    # Fewer unequal pairs cannot be significant, and some versions of SciPy warn about them.
-    able = (differences != 0).sum(1) >= _EXACT_PAIRS
-    distinct = able & _all_distinct(np.abs(differences))
-    if distinct.any():  # SciPy's exact test, of all of these pairs at once
-        found[distinct] = wilcoxon(differences[distinct], axis=1).pvalue
-    for pair in np.flatnonzero(able & ~distinct):
-        found[pair] = wilcoxon(differences[pair]).pvalue
-    means = values.mean(1)
-    found[_signed_ranks(differences) != np.sign(means[first] - means[second])] = 1.0
+    balance, found = signed_rank_test(values[first] - values[second])
+    found[np.sign(balance) != np.sign(means[first] - means[second])] = 1.0
     p = np.ones((count, count))
     p[first, second] = p[second, first] = found
     return p
-
-
-def _signed_ranks(differences: Floats) -> Floats:
-    """Return the sign of W+ − W−, the sum of Wilcoxon's signed ranks, of each row."""
-    from scipy.stats import rankdata
-
-    zeros = (differences == 0).sum(1, keepdims=True)  # they have the lowest ranks, and do not count
-    ranks = rankdata(np.abs(differences), axis=1) - zeros
-    return np.asarray(np.sign((np.sign(differences) * ranks).sum(1)))
-
-
-def _all_distinct(sizes: Floats) -> npt.NDArray[np.bool_]:
-    """Return which rows have neither zeros nor ties."""
-    ordered = np.sort(sizes, axis=1)
-    return np.asarray((ordered[:, 0] > 0) & (np.diff(ordered) > 0).all(1))
 
 
 def all_pairs(p: Floats, means: Sequence[float] | Floats, together: int | None = None) -> PairTests:
@@ -217,11 +191,14 @@ def equal_pairs(rows: int) -> int:
 def fewest_blocks(comparisons: int) -> int:
     """Return the fewest blocks with which Wilcoxon's test can reach significance after Holm.
 
+    Only blocks in which two rows differ count: a pair with fewer of them is not shown to differ.
+
     Example:
         >>> fewest_blocks(1), fewest_blocks(3), fewest_blocks(45)
         (6, 7, 11)
     """
-    return max(_EXACT_PAIRS, math.ceil(math.log2(2 * comparisons / SIGNIFICANCE)))
+    # The lowest p of N blocks is that of one of two sign patterns: 2 / 2 ** N.
+    return math.ceil(math.log2(2 * comparisons / SIGNIFICANCE))
 
 
 def friedman_p(values: Floats) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.page.page import write_pages
+from bench.page.page import only_writer, write_pages
 from bench.page.source import Source, page_name
 from bench.report.finished_run import FinishedRun
 from bench.report.leaderboard import write_board
@@ -25,17 +25,18 @@ def write_results(store: Store, folder: Path) -> list[Path]:
     """
     if not store.path.exists():
         return []
-    source = Source([store.path])
-    if not source.sections:
-        return []
-    paths = write_board(source.board, folder)
-    changed = {
-        _configuration(run)
-        for run in source.shown
-        if not (folder / "cases" / page_name(run.record)).exists()
-    }
-    runs = [run for run in source.shown if _configuration(run) in changed]
-    return [*paths, write_pages(source, folder, runs)]
+    with only_writer(folder):  # sessions that end at the same time take turns
+        source = Source([store.path])
+        if not source.sections:
+            return []
+        paths = write_board(source.board, folder)
+        changed = {
+            _configuration(run)
+            for run in source.shown
+            if not (folder / "cases" / page_name(run.record)).exists()
+        }
+        runs = [run for run in source.shown if _configuration(run) in changed]
+        return [*paths, write_pages(source, folder, runs)]
 
 
 def results_lines(store: Store, folder: Path) -> Iterator[str]:

@@ -124,9 +124,9 @@ def _best(source: Source, t: Words) -> tuple[str, ...]:
     for question, place in found[1:]:
         if (name := question.main.table.study.name) not in studies:
             studies.add(name)
-            others.append(f"{shortened(place.row.name, 40)}: {_sentence(question, place)}")
+            others.append(f"{shortened(place.row.name, 40)}: {_sentence(question, place, t)}")
     question, place = found[0]
-    notes = [_sentence(question, place)]
+    notes = [_sentence(question, place, t)]
     if place.rank != "1" and (tied := like_the_best(question.main.placed) - 1):
         notes.append(
             t("Rank {rank}: not shown to differ from {count} more.", rank=place.rank, count=tied)
@@ -140,15 +140,18 @@ def _fastest(source: Source, t: Words) -> tuple[str, ...]:
             speed = place.row.measurement(SPEED)
             assert speed is not None
             fast = t("{speed} images/s", speed=quantity(speed))
-            return shortened(place.row.name, 40), f"{fast}; {_sentence(question, place)}"
+            return shortened(place.row.name, 40), f"{fast}; {_sentence(question, place, t)}"
     return "–", t("No ranked row has a speed.")
 
 
-def _sentence(question: Question, place: Place) -> str:
+def _sentence(question: Question, place: Place, t: Words) -> str:
+    """Return a row's value and table, and that no other row ranks in it if that is so."""
     metric = place.row.study.ranking_metric
     assert place.row.ranking is not None
     value = f"{metric.heading} {metric.text(place.row.ranking.mean)}"
-    return f"{value} · {shortened(question.main.title, 90)}"
+    alone = sum(each.ranked for each in question.main.placed) == 1
+    only = f" · {t('the only row with a rank')}" if alone else ""
+    return f"{value} · {shortened(question.main.title, 90)}{only}"
 
 
 def _mover(moved: list[Move], t: Words) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def case_page(run: FinishedRun, source: Source, folder: Path, lang: str = "en") 
 
     Args:
         run: The run.
-        source: All runs, for its other replicates.
+        source: All runs, for its other replicates and for whose files are there.
         folder: Folder of ``index.html``; the record's file and pictures within it are linked.
         lang: ``en`` or ``ko``.
     """
@@ -52,7 +52,7 @@ def case_page(run: FinishedRun, source: Source, folder: Path, lang: str = "en") 
         element("pre", printable(repeat_command(record))),
         *_metrics(record, t),
         *(curves := list(_curves(record, t))),
-        *_pictures(run, folder, t, {_CURVE} if curves else set()),
+        *_pictures(run, source, folder, t, {_CURVE} if curves else set()),
         *_pairs(t("Thresholds"), _flat(record.thresholds)),
         *_pairs(t("Measurements"), _with_notes(record)),
         *_pairs(t("Seconds"), record.timings),
@@ -137,16 +137,22 @@ def _scaled(record: Record, scale: float) -> list[list[float]]:
 
 
 def _pictures(
-    run: FinishedRun, folder: Path, t: Words, drawn: Collection[str]
+    run: FinishedRun, source: Source, folder: Path, t: Words, drawn: Collection[str]
 ) -> Iterator[Element]:
     """Yield a run's pictures except those of what the page draws itself."""
     yield element("h2", t("Pictures"))
+    if run.record.artifacts and not source.has_its_files(run):
+        yield element(
+            "p",
+            t("This run has no pictures here: another run of the same case wrote to its files."),
+        )
+        return
     found = False
     for name, path in pictures_of(run).items():
-        if name not in drawn and (source := _address(path, folder)):
+        if name not in drawn and (address := _address(path, folder)):
             found = True
             caption = element("figcaption", printable(name))
-            yield element("figure", caption, element("img", src=source, alt=printable(name)))
+            yield element("figure", caption, element("img", src=address, alt=printable(name)))
     if not found:
         yield element(
             "p",

@@ -1,10 +1,13 @@
 """Write the page of results and a page per run; the same records give the same bytes."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeGuard
 from xml.etree.ElementTree import Element
+
+from filelock import FileLock
 
 from bench.aggregate.language import language
 from bench.page.cards import cards
@@ -39,9 +42,23 @@ def write_page(
     Raises:
         OSError: A file could not be written; an older one is whole.
     """
-    with language(lang):
+    with language(lang), only_writer(folder):
         source = Source(files)
         return write_pages(source, folder, source.shown if cases else (), lang, linked=cases)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes to a folder of pages, and keep others waiting meanwhile.
+
+    What is read within the block is at least as new as what any earlier writer read.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".page.lock"):
+        yield
 
 
 def write_pages(
@@ -55,7 +72,7 @@ def write_pages(
     """Write ``index.html`` and the pages of some runs; return the path of ``index.html``.
 
     Args:
-        source: What to show.
+        source: What to show, read within `only_writer`.
         folder: Folder to write to.
         runs: The runs whose pages are written; the others' stay as they are.
         lang: ``en`` or ``ko``; the current language of tables too.
@@ -67,7 +84,7 @@ def write_pages(
     current = {page_name(run.record) for run in source.shown} if linked else set()
     for old in sorted((folder / "cases").glob("*.html")):
         if _OURS.fullmatch(old.name) and old.name not in current:
-            old.unlink()
+            old.unlink(missing_ok=True)
     return _write(folder / "index.html", index_page(source, lang, linked=linked))
 
 
@@ -197,7 +214,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write a file unless it has this content already; one torn by a crash is written again."""
+    """Write a file unless it has this content already."""
     if not path.is_file() or path.read_bytes() != content:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)

@@ -13,7 +13,7 @@ from bench.aggregate.markdown import EMPTY
 from bench.aggregate.ranking import Place
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Row, Table
-from bench.record import Record
+from bench.record import Key, Record
 from bench.regression.ledger import Alarm, Ledger
 from bench.report.board import Board, RankedTable, make_board
 from bench.report.finished_run import FinishedRun
@@ -158,6 +158,23 @@ class Source:
         for run in self.shown:
             found.setdefault(_configuration(run.record), []).append(run.record)
         return found
+
+    @cached_property
+    def _writers(self) -> dict[tuple[Path, Key], Record]:
+        """The newest run of each key in each results folder: it has overwritten older runs' files.
+
+        A record that was copied there counts only where no session of the folder ran its case.
+        """
+        evaluated = [run for run in self.runs if run.record.metrics]
+        return {
+            (run.folder, run.record.key): run.record
+            for run in sorted(evaluated, key=lambda run: run.own)
+        }
+
+    def has_its_files(self, run: FinishedRun) -> bool:
+        """Return whether the files of a run's case are its own, not those of another run."""
+        writer = self._writers.get((run.folder, run.record.key))
+        return writer is None or writer == run.record
 
     @cached_property
     def failed(self) -> list[Record]:

@@ -122,10 +122,17 @@ def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
 
 
 def normal_scale(maps: "np.ndarray", labels: "np.ndarray") -> tuple[float, float]:
-    """Return the median pixel of the normal maps and the 95th percentile of their peaks."""
+    """Return the median pixel of the normal maps and the 95th percentile of their peaks.
+
+    Infinite pixels are left out: colors need finite ends.
+    """
     import numpy as np
 
     normal = maps[~labels] if (~labels).any() else maps
-    low = float(np.median(normal))
-    middle = float(np.quantile(normal.reshape(len(normal), -1).max(axis=1), 0.95))
+    finite = np.isfinite(normal)
+    if not finite.any():
+        return 0.0, 1.0
+    low = float(np.median(normal if finite.all() else normal[finite]))
+    peaks = normal.max(axis=(1, 2), where=finite, initial=-np.inf)
+    middle = float(np.quantile(peaks[np.isfinite(peaks)], 0.95))
     return low, max(middle, low + 1e-12)

@@ -10,6 +10,7 @@ from datasets_lib.layouts.folders import composed, spelled
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 _DEFAULT = "DejaVu Sans"
 
@@ -32,20 +33,32 @@ _BROAD = (
 def make_drawable(figure: "Figure") -> None:
     """Give every text of a figure a font that has its glyphs; where none has, spell it out.
 
-    Text that the default font can draw stays as it is.
+    Text that the default font can draw stays as it is. Dollar signs are letters, not the borders of
+    a formula: names of files and classes may hold them.
     """
     from matplotlib.text import Text
 
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            _spell_ticks(axis)
+    every_axis = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    for axis in every_axis:
+        _spell_ticks(axis)
+    powers = {label for axis in every_axis for label in _labels_of_powers(axis)}
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
+        text.set_parse_math(text in powers)
         words, font = drawable(composed(text.get_text()))
         if words != text.get_text():
             text.set_text(words)
         if font:
             text.set_fontfamily([_DEFAULT, font])
+
+
+def _labels_of_powers(axis: "Axis") -> "list[Text]":
+    """Return the tick labels of a logarithmic axis: formulas that matplotlib itself writes."""
+    from matplotlib.ticker import LogFormatter
+
+    if not isinstance(axis.get_major_formatter(), LogFormatter):
+        return []
+    return axis.get_ticklabels(which="both")
 
 
 def _spell_ticks(axis: "Axis") -> None:

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,35 +29,38 @@ class ThrottleMeter:
     def __init__(self, device: str) -> None:
         self._device = device
         self._began = time.monotonic()
-        self._before = _seconds(device)
+        self._before = _counters(device)
 
     def read(self) -> float | None:
-        """Return the seconds since the meter's creation; None if nothing counts them."""
-        now = _seconds(self._device)
-        if now is None or self._before is None:
-            return None
-        return round(max(0.0, now - self._before), 3)
+        """Return the seconds since the meter's creation, on a CPU those of the worst core.
+
+        None if nothing counts them.
+        """
+        now = _counters(self._device)
+        risen = [now[name] - before for name, before in self._before.items() if name in now]
+        return round(max(0.0, *risen), 3) if risen else None
 
     def throttled(self, seconds: float) -> bool:
         """Return whether so many seconds of the time since the meter's creation slow a case."""
         return seconds > _SHARE * (time.monotonic() - self._began)
 
 
-def _seconds(device: str) -> float | None:
-    """Return how long heat has slowed the device, or for a CPU the worst of its cores."""
+def _counters(device: str) -> dict[str, float]:
+    """Return for how many seconds heat has slowed a device, by counter, since an unknown time."""
     if device == "cpu":
-        return max(_cpu_seconds(), default=None)
-    return _gpu_seconds(device)
+        return dict(_cpu_counters())
+    seconds = _gpu_seconds(device)
+    return {} if seconds is None else {device: seconds}
 
 
-def _cpu_seconds() -> Iterable[float]:
+def _cpu_counters() -> Iterator[tuple[str, float]]:
     affinity = getattr(os, "sched_getaffinity", None)
     for core in affinity(0) if affinity else ():
-        counters = _CPUS / f"cpu{core}" / "thermal_throttle"
+        folder = _CPUS / f"cpu{core}" / "thermal_throttle"
         for scope in ("core", "package"):
+            counter = folder / f"{scope}_throttle_total_time_ms"
             with suppress(OSError, ValueError):
-                milliseconds = (counters / f"{scope}_throttle_total_time_ms").read_text()
-                yield float(milliseconds) / 1000
+                yield str(counter), float(counter.read_text()) / 1000
 
 
 def _gpu_seconds(device: str) -> float | None:

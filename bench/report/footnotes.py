@@ -13,10 +13,14 @@ class Footnotes:
         self._terms: dict[str, str] = {}
 
     def mark(self, *texts: str) -> str:
-        """Return the marks of some notes, ignoring empty texts, to append to what they apply to."""
+        """Return the marks of some notes, ignoring empty texts, to append to what they apply to.
+
+        A note is one line: a reason, which may be a library's message, can have several.
+        """
+        lines = (" ".join(text.split()) for text in texts)
         return "".join(
-            f"[^{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
-            for text in dict.fromkeys(filter(None, texts))
+            f"[^{self._numbers.setdefault(line, len(self._numbers) + 1)}]"
+            for line in dict.fromkeys(filter(None, lines))
         )
 
     def term(self, name: str, meaning: str) -> str:

@@ -1,5 +1,6 @@
 """The leaderboard: every table of the project in several formats, pure functions of records."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +10,7 @@ from bench.aggregate.language import language, say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, quantity, seeds
 from bench.aggregate.ranking import Place, places
 from bench.aggregate.reference import MEAN
-from bench.aggregate.rows import tables
+from bench.aggregate.rows import Table, tables
 from bench.record import Record
 from bench.report.board import Board, RankedTable, StudyRuns, make_board
 from bench.report.footnotes import Footnotes
@@ -150,7 +151,7 @@ def _study(own: StudyRuns, notes: Footnotes, stated: set[str]) -> Iterator[str]:
     if study.layout or not reported:
         for ranked in own.main:
             yield f"#### {ranked.table.title}"
-            yield from study_table(ranked, notes)
+            yield from study_table(ranked, own.runs.profile, notes)
             yield from published_table(ranked, own.runs.profile, notes)
     if (text := "\n\n".join(reported)) not in stated:
         stated.add(text)
@@ -207,7 +208,7 @@ def readme_block(records: Iterable[Record], study: str, place: str) -> str:
     if not candidates:
         raise KeyError(f"the records have no table of {study} on {place}")
     _, own, ranked = max(candidates, key=lambda found: found[0])
-    parts = [f"{own.place}:", *study_table(ranked, notes)]
+    parts = [f"{own.place}:", *study_table(ranked, own.runs.profile, notes)]
     summary = f"<details><summary>{say('What the columns mean')}</summary>"
     parts += [summary, notes.terms(), "</details>"]
     block = "\n\n".join(parts)
@@ -217,8 +218,9 @@ def readme_block(records: Iterable[Record], study: str, place: str) -> str:
 def summary_rows(records: Iterable[Record]) -> list[str]:
     """Return the best configurations of each category as aligned lines for a terminal.
 
-    A study adds its lines only if it has records that no earlier study showed. Where records of
-    several profiles or machines are given, a line with both precedes the lines of each.
+    A study adds its lines only if it has records that no earlier study showed; lines name the study
+    where two have a table of one category. Where records of several profiles or machines are given,
+    a line with both precedes the lines of each.
     """
     sections = comparable_runs(records)
     lines: list[str] = []
@@ -227,23 +229,30 @@ def summary_rows(records: Iterable[Record]) -> list[str]:
             lines.append(f"profile {runs.profile} on {runs.environment}")
         if runs.profile == "smoke":
             lines.append(kind_of_runs(runs))
+        found = list(_summary_tables(runs.records))
+        counts = Counter(table.place for table in found)
         cells: list[tuple[str, ...]] = []
-        shown: set[str] = set()
-        for study in STUDIES.values():
-            of_study = [record for record in runs.records if study.shows(record)]
-            ids = {record.key.id for record in of_study}
-            if ids <= shown:
-                continue
-            shown |= ids
-            for table in tables(of_study, study):
-                if table.category != MEAN:
-                    cells += _summary_cells(table.place, places(table.rows))
+        for table in found:
+            study = f" ({table.study.name})" if counts[table.place] > 1 else ""
+            cells += _summary_cells(table.place + study, places(table.rows))
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.extend("  ".join(map(str.ljust, cell, widths)).rstrip() for cell in cells)
     return lines
 
 
+def _summary_tables(records: Sequence[Record]) -> Iterator[Table]:
+    """Yield the tables of categories of each study that has records that no earlier one showed."""
+    shown: set[str] = set()
+    for study in STUDIES.values():
+        of_study = [record for record in records if study.shows(record)]
+        ids = {record.key.id for record in of_study}
+        if not ids <= shown:
+            shown |= ids
+            yield from (each for each in tables(of_study, study) if each.category != MEAN)
+
+
 def _summary_cells(place: str, rows: Sequence[Place]) -> Iterator[tuple[str, ...]]:
+    alone = sum(place.ranked for place in rows) == 1
     for position, best in enumerate(rows[:_TOP], start=1):
         row = best.row
         metric = row.study.ranking_metric
@@ -254,6 +263,8 @@ def _summary_cells(place: str, rows: Sequence[Place]) -> Iterator[tuple[str, ...
         notes = [seeds(len(row.replicates))]
         if EMPTY in best.rank[1:]:
             notes.append("not shown to differ from others")
+        if best.ranked and alone:
+            notes.append("the only row with a rank")
         if best.reasons:
             notes.append(f"no rank: {best.reasons[0]}")
         if position == _TOP < len(rows):

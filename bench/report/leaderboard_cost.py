@@ -135,7 +135,7 @@ def _cost_reasons(row: Row, name: str) -> list[str]:
 def _cost_reason(record: Record, name: str) -> str:
     """Return why a run has no value of a measurement."""
     if name in record.reasons:
-        return record.reasons[name]
+        return " ".join(record.reasons[name].split())
     if name.endswith("_device_bytes") and record.environment.get("device") == "cpu":
         return say("no device but the CPU")
     if (

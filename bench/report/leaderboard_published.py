@@ -1,4 +1,4 @@
-"""The table of published values, next to ours where we ran the same configuration."""
+"""Published values, next to ours where we ran the same configuration: a table and a column."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -13,9 +13,7 @@ from bench.report.footnotes import Footnotes
 
 def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iterator[str]:
     """Yield published values on a table's data by model and source, and how much ours differ."""
-    shown = [reference for reference in ranked.references if reference.in_tables]
-    rows = [place.row for place in ranked.places]
-    found = list(against_published(rows, shown, profile))
+    found = _against(ranked, profile)
     names = [name for name in METRICS if any(each.metric == name for each in found)]
     if not names:
         return
@@ -39,6 +37,31 @@ def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iter
     yield table(headings, lines, words=(0, 1))
     if any(EMPTY in line for line in lines):
         yield say("A cell is empty where the source gives no such value.")
+
+
+def published_values(ranked: RankedTable, profile: str) -> dict[str, tuple[str, str]]:
+    """Return the first published value that each row's rank may be compared with, and its source.
+
+    A value under other conditions, such as another size of images, is only in `published_table`.
+
+    Returns:
+        Value of the metric that ranks as text, and source, by name of the row.
+    """
+    metric = ranked.table.study.ranking_metric
+    heads = {place.row.name: place.row.heads[0] for place in ranked.places}
+    found: dict[str, tuple[str, str]] = {}
+    for each in _against(ranked, profile):
+        reference = each.reference
+        name = f"{reference.model} {reference.init}"
+        same = each.metric == metric.name and heads.get(name) == reference.head
+        if same and each.difference is not None:
+            found.setdefault(name, (metric.text(each.published), f"{reference.source}."))
+    return found
+
+
+def _against(ranked: RankedTable, profile: str) -> list[Against]:
+    shown = [reference for reference in ranked.references if reference.in_tables]
+    return list(against_published([place.row for place in ranked.places], shown, profile))
 
 
 def _cell(own: Against | None, notes: Footnotes) -> str:

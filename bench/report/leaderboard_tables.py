@@ -3,15 +3,18 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bench.aggregate.conditions import has_procedural_textures
+from bench.aggregate.frame import recency_key
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, table
 from bench.aggregate.ranking import Place
 from bench.aggregate.rows import Row, Table
 from bench.metrics.catalog import METRICS, Metric
+from bench.provenance.commit import short_commit
 from bench.report import glossary
 from bench.report.board import RankedTable
 from bench.report.footnotes import Footnotes
 from bench.report.leaderboard_cost import COST_COLUMNS, cost_cell, name_of, seeds_of
+from bench.report.leaderboard_published import published_values
 
 _MAX_COLUMNS = 12
 """Maximum number of metrics in one table; beyond it, those that saw test labels get their own."""
@@ -30,27 +33,38 @@ def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
         chosen = [metric for metric in metrics if metric.sees_test_labels]
         if len(metrics) <= _MAX_COLUMNS:
             chosen = []
-        yield from _table(ranked, [m for m in metrics if m not in chosen], (), position, notes)
+        own = [metric for metric in metrics if metric not in chosen]
+        yield from _table(ranked, own, (), {}, position, notes)
         if position == 0:
             yield from _ranked_by(ranked)
         if chosen:
-            yield from _table(ranked, chosen, (), position, notes)
+            yield from _table(ranked, chosen, (), {}, position, notes)
 
 
-def study_table(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
-    """Yield the study's own table in its layout, one for each of its heads."""
+def study_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iterator[str]:
+    """Yield the study's own table in its layout, one for each of its heads.
+
+    Args:
+        ranked: The table.
+        profile: Profile of its rows.
+        notes: The document's notes, to which new ones are added.
+    """
     study = ranked.table.study
     rows = [*(place.row for place in ranked.places), *ranked.table.partial]
     own = study.layout or [m.name for m in study.metrics([r for row in rows for r in row.records])]
     metrics = [METRICS[name] for name in own if name in METRICS and _any_value(rows, name)]
     measured = [name for name in own if name in COST_COLUMNS]
+    measured = [name for name in measured if any(row.measurement(name) for row in rows)]
+    published = published_values(ranked, profile) if measured else {}
     for position, head in enumerate(study.heads or ("",)):
         if len(study.heads) > 1:
             note = say("this head ranks") if position == 0 else say("does not rank")
             yield f"{bold(f'`{head}`')} ({note})"
-        yield from _table(ranked, metrics, measured if position == 0 else (), position, notes)
         if position == 0:
+            yield from _table(ranked, metrics, measured, published, position, notes)
             yield from _ranked_by(ranked)
+        else:
+            yield from _table(ranked, metrics, (), {}, position, notes)
 
 
 def _ranked_by(ranked: RankedTable) -> Iterator[str]:
@@ -74,6 +88,7 @@ def _table(
     ranked: RankedTable,
     metrics: Sequence[Metric],
     measured: Sequence[str],
+    published: Mapping[str, tuple[str, str]],
     position: int,
     notes: Footnotes,
 ) -> Iterator[str]:
@@ -83,10 +98,8 @@ def _table(
         placed = sorted(placed, key=lambda place: (not place.ranked, *_descending(place, position)))
     partial = [row for row in ranked.table.partial if position < len(row.heads)]
     rows = [*(place.row for place in placed), *partial]
-    measured = [name for name in measured if any(row.measurement(name) for row in rows)]
     shared = [_shared_note(rows, position, metric) for metric in metrics]
     best = [_best(placed, position, metric) for metric in metrics]
-    published = _published(ranked, position) if position == 0 and measured else {}
     lines = []
     for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
         row = place.row
@@ -99,7 +112,7 @@ def _table(
             cells = _values(row, position, columns, measured, notes)
             cells += _published_cell(row, published, notes)
         rank = [_rank(place, notes)] if position == 0 else []
-        name = name_of(row) + notes.mark(_crop_note(row), _textures_note(row))
+        name = name_of(row) + notes.mark(_crop_note(row), _textures_note(row), _code_note(row))
         lines.append([*rank, name, *cells, seeds_of(row)])
     headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
     headings.append(say("Model"))
@@ -184,6 +197,20 @@ def _textures_note(row: Row) -> str:
     )
 
 
+def _code_note(row: Row) -> str:
+    """Return with which code a row's runs were made if it was not the same, oldest first."""
+    codes: dict[str, str] = {}
+    for record in sorted(row.records, key=recency_key):
+        if found := record.code.get("hash"):
+            commit = short_commit(record.code.get("commit"))
+            changed = say("{commit} with uncommitted changes", commit=commit)
+            codes.setdefault(found, changed if record.code.get("dirty") else commit)
+    if len(codes) < 2:
+        return ""
+    commits = ", ".join(dict.fromkeys(codes.values()))
+    return say("Its runs were made with different code (commits: {commits}).", commits=commits)
+
+
 def _few_shot_note(table: Table) -> str:
     if not table.shots:
         return ""
@@ -241,18 +268,6 @@ def why_empty(row: Row, head: str, metric: Metric) -> str:
     if given := sorted(filter(None, reasons)):
         return say("Empty: {why}.", why="; ".join(given))
     return say("Empty: not recorded.")
-
-
-def _published(ranked: RankedTable, position: int) -> dict[str, tuple[str, str]]:
-    """Return the first comparable published value of the ranking metric, with source, by row."""
-    metric = ranked.table.study.ranking_metric
-    found: dict[str, tuple[str, str]] = {}
-    for each in ranked.references:
-        value = each.metrics.get(metric.name)
-        if value is not None and metric.name not in each.cautions and each.in_tables:
-            found.setdefault(f"{each.model} {each.init}", (metric.text(value), f"{each.source}."))
-    rows = {place.row.name for place in ranked.places if position < len(place.row.heads)}
-    return {name: value for name, value in found.items() if name in rows}
 
 
 def _best(placed: Sequence[Place], position: int, metric: Metric) -> str | None:

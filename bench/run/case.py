@@ -132,9 +132,8 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
     try:
         with phases("artifacts"):
             artifacts = _write_files(job, task, model, predictions, record)
-    except OSError as error:  # the results of the case are worth keeping
-        outcome, message = explain(error)
-        return replace(record, status="failed", outcome=outcome, error={"message": message})
+    except Exception as error:  # the results of the case are worth keeping
+        return replace(record, status="failed", **_without_files(error))
     # Last: its training steps change the model.
     measured = _measured(job, task, model, trained, phases, device)
     if not job.settings.keep_state:
@@ -203,6 +202,20 @@ def _write_files(
         files["state"] = job.checkpoint
     return {
         name: path.relative_to(job.settings.results_dir).as_posix() for name, path in files.items()
+    }
+
+
+def _without_files(error: Exception) -> dict[str, Any]:
+    """Return what the record of an evaluated case says where its files could not be written."""
+    outcome, message = explain(error)
+    if outcome == "crash":
+        message = (
+            "The case ran and its metrics are kept, but not all of its pictures and files could "
+            f"be written: {message}"
+        )
+    return {
+        "outcome": outcome,
+        "error": {"message": message, "traceback": traceback.format_exc()},
     }
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.checkpoint.file import write_checkpoint
+from bench.checkpoint.map_range import map_range
 from bench.checkpoint.metadata import Calibration, Metadata, Preprocessing, is_plain
 from bench.environment import environment
-from bench.metrics.thresholds import calibrated_threshold
 from bench.record import Record, from_json
 from bench.run.job import Job
 from bench.run.multi_class import at_rows, rows_of
@@ -21,7 +21,6 @@ from models.components.base import AnomalyModel, Classifier
 from models.components.image_size import height_width
 
 _VERSIONS = ("python", "torch", "torchvision", "timm", "numpy", "pillow", "device", "class")
-_SCALE_MAPS = 64  # enough for a median; that of 500 maps of 512 × 512 pixels takes seconds
 
 Predictions = dict[str, HeadPredictions]
 
@@ -146,16 +145,9 @@ def _calibration(
         peaks=() if own_maps is None else _ascending(own_maps.amax((1, 2))),
         thresholds={name: value for name, (seen, value) in rules.items() if not seen},
         test_thresholds={name: value for name, (seen, value) in rules.items() if seen},
-        map_range=None if maps is None else _range(maps),
+        map_range=None if maps is None else map_range(maps),
         map_range_of="" if maps is None else source,
     )
-
-
-def _range(maps: Tensor) -> tuple[float, float]:
-    """Return the range of the colors for maps ``(N, H, W)`` of normal images."""
-    low = float(maps[:_SCALE_MAPS].median())
-    peak = calibrated_threshold(maps.amax((1, 2)))
-    return low, low + 2 * max(peak - low, 1e-12)
 
 
 def _ascending(values: Tensor) -> tuple[float, ...]:

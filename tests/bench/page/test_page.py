@@ -200,6 +200,34 @@ def test_only_pictures_of_the_results_folder_are_shown(tmp_path):
     assert content == inside.read_bytes()
 
 
+def test_a_page_shows_no_pictures_of_another_run(tmp_path):
+    # Files lie under the key, whatever the machine: the later run has replaced the first one's.
+    picture = "runs/x/errors.png"
+    first, later = (
+        make(
+            *("padim_resnet18", "parts.bottle"),
+            environment=f"cpu | torch 2.{day}",
+            finished=f"2026-01-0{day}",
+            artifacts={"errors": picture},
+        )
+        for day in (1, 2)
+    )
+    crashed = replace(first, status="failed", finished="2026-01-03", metrics={}, artifacts={})
+    copied = replace(first, environment={"class": "cuda"}, finished="2026-01-04")
+    plot_learning_curve(replace(first, curve=[[1.0, 2.0], [2.0, 1.0]]), tmp_path / picture)
+    write([first, later, crashed], tmp_path)
+    files = [tmp_path / "runs" / "records.jsonl", write([copied], tmp_path, "of_a_colleague.jsonl")]
+    index = write_page(files, tmp_path)
+    lost = "another run of the same case wrote to its files"
+    for record, own in ((first, False), (later, True), (copied, False)):
+        text = (index.parent / "cases" / page_name(record)).read_text()
+        assert Tags(text).values("src") == ([f"../{picture}"] if own else [])
+        assert (lost in text) != own
+    (file,) = files[1:]
+    write_page([file], tmp_path)  # nothing is known of the other runs
+    assert picture in (index.parent / "cases" / page_name(copied)).read_text()
+
+
 def test_a_run_page_has_its_numbers_reasons_and_command(tmp_path):
     record = make(
         "padim_resnet18",
@@ -256,6 +284,23 @@ def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):
     assert "−20.00" in big
     (move,) = moves(source)
     assert move.texts() == ("90.00", "70.00")
+
+
+@pytest.mark.parametrize(
+    ("lang", "words_of_it"), [("en", "the only row with a rank"), ("ko", "순위가 있는 유일한 행")]
+)
+def test_cards_say_that_a_row_ranks_alone(tmp_path, lang, words_of_it):
+    whole = {"protocol": {"recipe": {"optimizer": "none"}}}
+    one = [make("stfpm_resnet18", seed=seed, **whole) for seed in range(3)]
+    two = [make("cfa_resnet18", seed=seed, **whole) for seed in range(3)]
+
+    def notes(records):
+        source = Source([write(records, tmp_path)])
+        text = render(cards(source, words(lang)))
+        return [note for note in Tags(text).of("p") if note.endswith(words_of_it)]
+
+    assert len(notes(one)) == 2  # the best and the fastest
+    assert notes([*one, *two]) == []
 
 
 def test_open_alarms_are_those_of_the_ledger(tmp_path):

@@ -120,6 +120,26 @@ def test_features_separate_distinct_classes(tmp_path):
     assert ends[0] < np.median(between) < ends[1]
 
 
+def confusion_of(names, path):
+    return plot_confusion(np.eye(2, dtype=int), names, path, names[0])
+
+
+def features_of(names, path):
+    labels = np.arange(12) % 2
+    features = np.random.default_rng(0).normal(size=(12, 3))
+    return plot_features(features, labels, names, [0, 1], path, names[0])
+
+
+def attributions_of(names, path):
+    gray = np.full((16, 16, 3), 120, np.uint8)
+    return plot_attributions([AttributedImage(gray, np.eye(16), *names, 0.7)], path, names[0])
+
+
+@pytest.mark.parametrize("draw", [confusion_of, features_of, attributions_of])
+def test_names_with_dollar_signs_are_drawn(tmp_path, draw):
+    assert draw(["a$b_$c", "lot$5_$3"], tmp_path / "plot.png").exists()
+
+
 @pytest.mark.parametrize("features", [np.ones((30, 4)), np.eye(4)])
 def test_degenerate_features_give_no_plot(tmp_path, features):
     labels = np.zeros(len(features), int)

@@ -80,6 +80,27 @@ def test_names_without_a_font_are_spelled_out(tmp_path, name, where):
     assert (text == name) == name.isascii()
 
 
+@pytest.mark.parametrize("name", ["lot$5_$3_0.png", "a$b_$c", r"a\$b", "$x^2$"])
+@pytest.mark.parametrize("where", ["title", "ticks"])
+def test_dollar_signs_are_letters(tmp_path, name, where):
+    axes, _ = drawn(tmp_path, name, where)
+    text = axes.title if where == "title" else axes.get_xticklabels()[0]
+    assert text.get_text() == name
+    assert not text.get_parse_math()
+
+
+def test_powers_on_a_logarithmic_axis_stay_formulas(tmp_path):
+    figure = new_figure(3, 2)
+    axes = figure.add_subplot()
+    axes.plot([1, 10_000], label="a$b_$c")
+    axes.set_yscale("log")
+    axes.legend()
+    save(figure, tmp_path / "figure.png")
+    powers = [label for label in axes.get_yticklabels() if "10^" in label.get_text()]
+    assert powers
+    assert all(label.get_parse_math() for label in powers)
+
+
 def test_a_font_of_boxes_does_not_count_and_the_fix_is_logged(tmp_path, monkeypatch, caplog):
     monkeypatch.undo()  # matplotlib's own fonts, with the one that has a box for every character
     boxes = [e for e in font_manager.fontManager.ttflist if e.name.startswith(glyphs._BOXES)]

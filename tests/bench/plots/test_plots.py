@@ -103,6 +103,23 @@ def test_map_is_bright_at_the_defect(tmp_path):
     assert picture[outside, across_outside] < 450
 
 
+def test_dollar_signs_in_a_name_are_letters(tmp_path):
+    data = predictions(count=2) | {"names": ["lot$5_$3_0.png", "a$b_$c"]}
+    path = plot_errors(**data, threshold=0.5, path=tmp_path / "errors.png", about="$x_$")
+    assert path.exists()
+
+
+def test_infinite_pixels_are_the_brightest_and_no_part_of_the_scale(tmp_path):
+    data = predictions()
+    expected = normal_scale(data["maps"], data["labels"])
+    dead = data["maps"].copy()
+    dead[:, 0, 0], dead[3, 10, 10] = np.inf, np.inf
+    assert normal_scale(dead, data["labels"]) == pytest.approx(expected, rel=1e-3)
+    assert normal_scale(np.full_like(dead, -np.inf), data["labels"]) == (0.0, 1.0)
+    path = plot_errors(**data | {"maps": dead}, threshold=0.5, path=tmp_path / "errors.png")
+    assert near(pixels(path)[:, 380:560], "#FCFFA4").any()
+
+
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_plot_grows_with_its_rows(tmp_path, ending):
     paths = [

@@ -48,6 +48,14 @@ def test_the_hottest_core_that_may_be_used_counts(write, clock):
     assert [meter.throttled(seconds) for seconds in (0.9, 1.8)] == [False, True]
 
 
+def test_a_core_counts_whose_total_since_boot_is_below_anothers(write, clock):
+    write(0, 500_000, 50)
+    write(2, 100, 50)
+    meter = ThrottleMeter("cpu")
+    write(2, 3_100, 50)
+    assert meter.read() == 3
+
+
 def test_a_processor_without_counters_says_nothing(write):
     assert ThrottleMeter("cpu").read() is None
 

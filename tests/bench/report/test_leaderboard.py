@@ -175,6 +175,22 @@ def test_rows_that_no_test_tells_apart_share_a_range_of_ranks():
     assert summary[2].endswith("1 more in the leaderboard")
 
 
+def test_the_terminal_names_the_study_of_a_category_that_two_share_and_who_ranks_alone():
+    records = [
+        *seeds_of("rd_resnet18", THREE),
+        *seeds_of("stfpm_resnet18", THREE),
+        *seeds_of("stfpm_resnet18", THREE, "mvtec.bottle"),
+    ]
+    _, *lines = summary_rows(records)
+    found = [(line.split("  ")[0], line.endswith("the only row with a rank")) for line in lines]
+    assert found == [
+        ("surface.woven (rd_backbone)", True),
+        ("mvtec.bottle", True),
+        ("surface.woven (anomaly_zoo)", False),
+        ("surface.woven (anomaly_zoo)", False),
+    ]
+
+
 def test_best_mean_of_a_column_is_bold_and_test_chosen_never():
     better = {"recall": 0.9, "f1": 0.7, "f1_best": 0.99, "false_alarms": 0.1}
     worse = {"recall": 0.8, "f1": 0.70001, "f1_best": 0.98, "false_alarms": 0.2}

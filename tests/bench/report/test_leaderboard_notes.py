@@ -183,6 +183,42 @@ def test_seeds_that_no_category_shares_are_the_reason_for_an_empty_mean():
     assert (cell.text, cell.notes) == ("–", ("Empty: no seed has every category.",))
 
 
+def test_a_reason_of_several_lines_is_one_line():
+    why = "the file is broken:\n\n## Overview\n- see above"
+    flat = "Empty: the file is broken: ## Overview - see above."
+    fields = {"reasons": {"score.image_ap": why, "latency_p50_ms": why, "parameters": why}}
+    text = leaderboard_markdown([make("stfpm_resnet18", metrics={"image_ap": None}, **fields)])
+    assert [line for line in text.splitlines() if line.startswith("## Overview")] == ["## Overview"]
+    (table, *_) = details(text, "anomaly_zoo", "stfpm_resnet18")
+    assert table.row("stfpm_resnet18")["Image AP"].notes == (flat,)
+
+
+@pytest.mark.parametrize(
+    ("codes", "commits"),
+    [
+        ([{"hash": "a", "commit": "1" * 40}] * 3, None),
+        ([{"hash": "a", "commit": c * 40} for c in "123"], None),
+        ([{}, {"hash": None}, {"hash": "a"}], None),
+        (
+            [{"hash": h, "commit": c * 40} for h, c in ("a1", "b2", "a3")],
+            "111111111111, 222222222222",
+        ),
+        (
+            [{"hash": "a", "commit": "1" * 40}, {"hash": "b", "dirty": True}, {}],
+            "111111111111, unknown with uncommitted changes",
+        ),
+    ],
+)
+def test_a_row_whose_runs_had_different_code_names_the_commits(codes, commits):
+    records = [
+        make("padim_resnet18", seed=seed, code=code, finished=f"2026-01-0{seed + 1}")
+        for seed, code in enumerate(codes)
+    ]
+    (table,) = study_tables(leaderboard_markdown(records), "anomaly_zoo")
+    expected = f"Its runs were made with different code (commits: {commits})."
+    assert table.row("padim_resnet18")["Model"].notes == ((expected,) if commits else ())
+
+
 def test_a_row_that_lacks_categories_is_explained_below_its_table():
     about = "A row with missing categories shows how many it has instead of a mean"
     names = ("01", "02", "03")

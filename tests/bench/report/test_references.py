@@ -171,6 +171,28 @@ def test_empty_published_cells_are_explained_below_their_table():
     assert text.count(of_source) == sum(empty)
 
 
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({}, "99.40 anomalib"),
+        ({"crop": 224}, "99.60 xiahaifeng1995"),
+        ({"image_size": 128}, None),
+        ({"recipe": {"optimizer": "adam", "epochs": 20}, "images_seen": 5}, None),
+        ({"profile": "smoke"}, None),
+    ],
+)
+def test_the_column_of_published_values_has_the_first_that_is_of_the_rows_conditions(
+    fields, source
+):
+    protocol = {"image_size": 256, "recipe": {"optimizer": "none"}} | fields
+    profile = protocol.pop("profile", "standard")
+    record = make("padim_resnet18", "mvtec.bottle", profile=profile, protocol=protocol)
+    text = leaderboard_markdown([record])
+    assert published_tables(text, "anomaly_zoo")
+    cell = study_tables(text, "anomaly_zoo")[0].rows[0].get("Published")
+    assert source == (cell and f"{cell.text} {cell.notes[0].split()[0]}")
+
+
 def test_zoo_tables_show_published_values_of_their_own_rows():
     bottle = {"data": "mvtec.bottle"}
     both = [make(model=model, **bottle) for model in ("padim_resnet18", "patchcore.anomalib")]
