@@ -32,6 +32,9 @@ _PIECE = 1 << 22  # comparing in pieces keeps the flags in the cache: half the t
 # is ranked (its score, its region, two counts, sort buffers), and while average precision and F1
 # hold temporaries of its counts.
 _RANK_BYTES, _METRIC_BYTES = 36, 46
+# On CUDA, counted while it is sorted: copies of its position and region, three int64 indices (the
+# order and two buffers), and as many scores. Its search among the negatives takes no more.
+_CUDA_RANK_BYTES, _CUDA_SCORES = 36, 3
 _SORT_BUFFERS = 1 << 29  # bytes of one piece's sort on CUDA
 
 
@@ -279,8 +282,9 @@ def peak_bytes(maps: Tensor, regions: Regions) -> int:
     pixels, defects = maps.numel(), len(regions.positions)
     width = max(4, maps.element_size())  # half precision is widened
     widened = width * pixels if maps.element_size() < 4 else 0
+    rank_bytes = _CUDA_RANK_BYTES + _CUDA_SCORES * width if maps.is_cuda else _RANK_BYTES
     # AUPIMO copies the normal images alone and flags their ties, which never takes more.
-    ranking = pixels + widened + width * max(0, pixels - defects) + _RANK_BYTES * defects
+    ranking = pixels + widened + width * max(0, pixels - defects) + rank_bytes * defects
     metrics = pixels + (_METRIC_BYTES + width - 4) * defects
     return max(ranking, metrics) + (_SORT_BUFFERS if maps.is_cuda else 0)
 

@@ -17,7 +17,7 @@ from bench.metrics.host_sort import count_below, sorted_positives
 from bench.metrics.inputs import comparable, matched
 from bench.metrics.regions import Regions
 
-# On CUDA a sort needs int64 indices and its own buffers, 20 bytes per element. Sorting a set in
+# On CUDA a sort needs int64 indices and its own buffers, 28 bytes per element. Sorting a set in
 # about eight pieces bounds them, and the counts of the pieces add up exactly.
 _PIECES, _MIN_PIECE, _MAX_PIECE = 8, 1 << 18, 1 << 24
 

@@ -9,6 +9,7 @@ from bench.metrics.classes import check_balanced
 from bench.metrics.evaluation import MetricValues, classification_metrics
 from bench.metrics.outcomes import pack_right
 from bench.metrics.paired import wilson_interval
+from bench.run.device import untuned
 from bench.run.labeled_split import LabeledSplit
 from bench.run.predict import NonFiniteScoresError
 from bench.run.task import Evaluation
@@ -54,7 +55,8 @@ def check_logits(model: Classifier, split: LabeledSplit, device: torch.device) -
     """
     images = to_float(split.images(2), device)
     model.eval()
-    with torch.inference_mode(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with torch.inference_mode(), untuned(), forked:
         logits = model.predict(images)
     wanted = (len(images), len(split.classes))
     if logits.shape != wanted:

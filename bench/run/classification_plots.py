@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bench import plots
 from bench.metrics.classes import predicted_classes
+from bench.run.device import untuned
 from bench.run.labeled_split import LabeledSplit
 from bench.run.training.precision import to_float
 from models.components.base import Classifier
@@ -91,7 +92,7 @@ def _features(
     path: Path, title: str, model: Classifier, test: LabeledSplit, confusion: np.ndarray
 ) -> Path | None:
     index = spread_over_classes(test.labels, _IMAGES)
-    with torch.inference_mode():
+    with torch.inference_mode(), untuned():
         parts = [
             model.features(to_float(images, images.device)).float().cpu()
             for images, _ in test.batches(index, _BATCH)
@@ -158,7 +159,7 @@ def attribution_maps(model: Classifier, images: Tensor, classes: Tensor) -> Tens
     from torchvision.transforms.v2.functional import gaussian_blur  # takes seconds to import
 
     inputs = to_float(images, images.device).requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), untuned():
         chosen = model.predict(inputs).gather(1, classes[:, None]).sum()
         (gradient,) = torch.autograd.grad(chosen, inputs)
     largest = gradient.abs().amax(1, keepdim=True).float()

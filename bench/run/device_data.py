@@ -229,7 +229,11 @@ def _check_classes(dataset: Classification, root: Path) -> None:
 
 
 def _to_device(data: SplitData, device: torch.device) -> SplitData:
-    """Move data to the device if they fit, else to pinned memory, from which batches stream."""
+    """Move data to the device if they fit; else its images stay, and batches of them are moved.
+
+    They are not pinned: torch would round their size up to a power of two and keep the memory, so
+    each batch is pinned when it moves.
+    """
     if device.type != "cuda":
         return data
     parts = [data.fit, data.test, *filter(None, (data.calibration,))]
@@ -238,7 +242,7 @@ def _to_device(data: SplitData, device: torch.device) -> SplitData:
 
     def move(part: ImageSet) -> ImageSet:
         if wanted > _SHARE_OF_FREE_MEMORY * free:
-            return replace(part, images=part.images.pin_memory())
+            return part
         return part.to(device)
 
     frames = data.frames

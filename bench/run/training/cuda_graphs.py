@@ -54,7 +54,7 @@ def capture_gradient(
             with _waiting_refused():
                 gradient(images, targets)
         _clear_gradients(parameters)
-        with torch.cuda.graph(graph, stream=stream):
+        with _recording(graph, stream):
             loss = gradient(images, targets)
     finally:
         torch.cuda.set_stream(before)  # a recording that fails leaves its own stream current
@@ -106,7 +106,7 @@ def prefetch(
             prepare(index, step)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph, stream=side_stream):
+        with _recording(graph, side_stream):
             prepared = prepare(index, step)
     finally:
         torch.cuda.set_stream(main_stream)  # a recording that fails leaves its own stream current
@@ -117,14 +117,26 @@ def prefetch(
             step.copy_(steps[number])
             graph.replay()
 
-    launch(0)
-    for number in range(count):
+    try:
+        launch(0)
+        for number in range(count):
+            main_stream.wait_stream(side_stream)
+            images, targets = prepared[0].clone(), prepared[1].clone()
+            side_stream.wait_stream(main_stream)  # copied: the buffers may be overwritten
+            if number + 1 < count:
+                launch(number + 1)
+            yield images, targets
+    finally:  # closed early, memory that a replay still reads must not be reused
         main_stream.wait_stream(side_stream)
-        images, targets = prepared[0].clone(), prepared[1].clone()
-        side_stream.wait_stream(main_stream)  # the copies are done: the buffers may be overwritten
-        if number + 1 < count:
-            launch(number + 1)
-        yield images, targets
+
+
+def _recording(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> torch.cuda.graph:
+    """Return the context that records a graph.
+
+    The threads that read streamed batches may meanwhile allocate device memory. By default, this
+    would fail, and end the recording; in this mode, only calls of the recording thread do.
+    """
+    return torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
 
 
 @contextmanager

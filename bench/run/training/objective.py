@@ -11,7 +11,7 @@ from bench.run.batch import make_batch
 from bench.run.contract import check_loss
 from bench.run.features.store import Features
 from bench.run.training.extras import Extras
-from bench.run.training.precision import autocast, to_float
+from bench.run.training.precision import autocast, to_device, to_float
 from datasets_lib.augment.augmentation import Identity, check_augmented
 from datasets_lib.augment.catalog import build
 from datasets_lib.augment.random_streams import RandomStreams
@@ -128,10 +128,8 @@ class AnomalyObjective:
 
     def _augmented(self, index: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
         """Return images as floats and, for a supervised model, their masks."""
-        images = select(self._images, index.to(self._images.device))
+        images = to_device(select(self._images, index.to(self._images.device)), self._device)
         masks = self._extras.masks(index)
-        if images.device != self._device:
-            images = images.pin_memory().to(self._device, non_blocking=True)
         if masks is not None:
             masks = masks.to(self._device, non_blocking=True)
         if isinstance(self._augment, Identity):

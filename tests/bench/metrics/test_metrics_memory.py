@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bench.metrics import pixels
 from bench.metrics.evaluation import compute_metrics
 from bench.metrics.pixels import PixelInputs
+from bench.metrics.ranking import _rank_on_device
 from bench.metrics.regions import label_regions
 
 _CHILD = """
@@ -85,3 +89,64 @@ def test_dense_masks_and_half_precision_take_more():
     assert needed(maps, dense) > 6 * needed(maps, sparse)
     assert needed(maps.half(), sparse) == needed(maps, sparse) + 4 * maps.numel()
     assert needed(maps.double(), sparse) > needed(maps, sparse)
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that exist at once, without buffers within operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given = self._storages((args, kwargs))
+        for key, storage in self._storages(result).items():
+            if key not in given:  # neither a view nor changed in place
+                self._count(storage.nbytes())
+                weakref.finalize(storage, self._count, -storage.nbytes())
+        return result
+
+    def _storages(self, values):
+        tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
+        return {storage._cdata: storage for storage in map(torch.Tensor.untyped_storage, tensors)}
+
+    def _count(self, size):
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+
+def defective(maps, share):
+    """Regions of masks of which a share of each image is defective."""
+    masks = torch.zeros(maps.shape, dtype=torch.bool)
+    masks[:, : round(share * maps.shape[1])] = True
+    return label_regions(masks)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_device_ranks_within_the_expected_peak(monkeypatch, dtype):
+    monkeypatch.setattr(pixels, "_SORT_BUFFERS", 0)
+    maps = torch.rand(2, 100, 100, dtype=dtype)
+    regions = defective(maps, 0.95)
+    on_device = SimpleNamespace(is_cuda=True, numel=maps.numel, element_size=maps.element_size)
+    with LiveBytes() as bytes_of:
+        outside = torch.ones(maps.numel(), dtype=torch.bool)
+        outside.index_fill_(0, regions.positions, False)
+        positions, ids = regions.positions.clone(), regions.ids.clone()  # copied to the device
+        _rank_on_device(maps.flatten(), outside, positions, ids)
+    assert bytes_of.peak <= pixels.peak_bytes(on_device, regions) <= 1.3 * bytes_of.peak
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_a_device_holds_no_more_than_the_expected_peak(monkeypatch, share):
+    maps = torch.rand(20, 400, 400, device="cuda")
+    small = maps[:, :20].contiguous()
+    compute_metrics(PixelInputs(small, defective(small, share)))  # what libraries keep for good
+    monkeypatch.setattr(pixels, "_SORT_BUFFERS", 32 * maps.numel() // 8)  # of these maps' pieces
+    inputs = PixelInputs(maps, defective(maps, share))
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    compute_metrics(inputs)
+    assert torch.cuda.max_memory_allocated() - before <= pixels.peak_bytes(maps, inputs.regions)

@@ -6,7 +6,7 @@ Models start from ResNet18's published weights where the folder of real data has
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,10 +21,11 @@ from bench.run.device_data import DeviceData
 from bench.run.inputs import Finder
 from bench.run.predict import predict_all
 from bench.run.training import loop
+from bench.run.training.train import TrainingData, _check
 from bench.settings import Settings
 from datasets_lib.discover import find_datasets
 from models.catalog import MODELS
-from models.components.base import Prediction
+from models.components.base import AnomalyModel, Prediction
 
 CPU = torch.device("cpu")
 # Images seen: enough for the loss to fall, within seconds.
@@ -194,6 +195,27 @@ def test_cudnn_tries_no_algorithms_for_a_last_smaller_batch(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     predictions_of(Watched(), torch.zeros(40, 3, 8, 8, dtype=torch.uint8))
     assert tuned == [True, True, False]
+    assert torch.backends.cudnn.benchmark
+
+
+def test_cudnn_tries_no_algorithms_for_the_two_images_of_the_first_check(monkeypatch):
+    tuned = []
+
+    class Watched(AnomalyModel):
+        def predict(self, batch):
+            tuned.append(torch.backends.cudnn.benchmark)
+            return {"score": Prediction(batch.get_features()[0].mean((1, 2, 3)), None)}
+
+    def backbone(images):
+        tuned.append(torch.backends.cudnn.benchmark)
+        return [images]
+
+    model = Watched()
+    object.__setattr__(model, "backbone", backbone)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    job = SimpleNamespace(case=SimpleNamespace(model="autoencoder"))
+    _check(model, TrainingData(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), job, CPU)
+    assert tuned == [False] * 4  # the backbone, both images, and each alone
     assert torch.backends.cudnn.benchmark
 
 

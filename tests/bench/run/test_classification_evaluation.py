@@ -125,6 +125,33 @@ def test_files_and_pictures_decide_ties_as_the_figures_do(tmp_path, monkeypatch)
     assert shown == {("a", "a"), ("b", "a"), ("a", "c"), ("c", "a")}
 
 
+def test_cudnn_tries_no_algorithms_for_batches_of_rare_sizes(tmp_path, monkeypatch):
+    tuned = []
+
+    def note(value):
+        tuned.append(torch.backends.cudnn.benchmark)
+        return value
+
+    class Watched(Classifier):
+        def features(self, images):
+            return note(images).flatten(1)
+
+        def predict(self, images):
+            logits = self.features(images)[:, :3]
+            if logits.requires_grad:
+                logits.register_hook(note)
+            return logits
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    for name in ("plot_confusion", "plot_features", "plot_attributions"):
+        monkeypatch.setattr(classification_plots.plots, name, lambda *_: tmp_path)
+    test = split_of(LABELS)
+    check_logits(Watched(), test, torch.device("cpu"))
+    classification_plots.draw_plots(tmp_path, "title", Watched(), test, TIES)
+    assert tuned == [False] * 4  # the check, the features, an attribution and its gradient
+    assert torch.backends.cudnn.benchmark
+
+
 def test_a_record_says_how_many_ties_cost_an_image():
     assert "2 of 4 images" in evaluated(TIES, LABELS).notes["last_epoch.top1"]
     both = evaluated(TIES, LABELS, unseen=1).notes["last_epoch.top1"]

@@ -20,11 +20,22 @@ from models.catalog import MODELS
 from models.components.base import Classifier
 
 
+class Stream:
+    """Notes which streams it waits for."""
+
+    def __init__(self):
+        self.waited = []
+
+    def wait_stream(self, other):
+        self.waited.append(other)
+
+
 class Cuda:
     """Notes in which mode of torch's each call runs: ``recording`` within a recording."""
 
     def __init__(self):
-        self.mode, self.calls = 1, []
+        self.mode, self.calls, self.error_modes = 1, [], []
+        self.main, self.side = Stream(), Stream()
 
     def note(self):
         self.calls.append(self.mode)
@@ -38,7 +49,8 @@ class Cuda:
         self.mode = mode
 
     @contextmanager
-    def graph(self, graph, stream):
+    def graph(self, graph, stream, capture_error_mode="global"):
+        self.error_modes.append(capture_error_mode)
         before, self.mode = self.mode, "recording"
         yield
         self.mode = before
@@ -46,20 +58,20 @@ class Cuda:
 
 @pytest.fixture
 def cuda(monkeypatch):
-    fake, stream = Cuda(), SimpleNamespace(wait_stream=lambda other: None)
+    fake = Cuda()
     for name, value in {
         "get_sync_debug_mode": lambda: fake.mode,
         "set_sync_debug_mode": fake.set_sync_debug_mode,
         "graph": fake.graph,
         "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
         "stream": lambda _: nullcontext(),
-        "current_stream": lambda _: stream,
+        "current_stream": lambda _: fake.main,
         "set_stream": lambda _: None,
         "get_rng_state": lambda _: None,
         "set_rng_state": lambda *_: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    monkeypatch.setattr(cuda_graphs, "_stream", lambda *_: stream)
+    monkeypatch.setattr(cuda_graphs, "_stream", lambda *_: fake.side)
     return fake
 
 
@@ -100,6 +112,20 @@ def test_what_waits_for_the_device_is_not_recorded(cuda, record):
         record(cuda)
     assert cuda.calls[-1] == "error"
     assert cuda.mode == 1
+
+
+@pytest.mark.parametrize("record", [record_gradient, record_batches])
+def test_threads_that_read_may_allocate_while_a_graph_is_recorded(cuda, record):
+    record(cuda)
+    assert cuda.error_modes == ["thread_local"]
+
+
+def test_batches_that_nobody_takes_are_prepared_before_their_memory_is_reused(cuda):
+    batches = prefetch(lambda index, step: (index, step), torch.arange(9), 3, 0)
+    next(batches)
+    cuda.main.waited.clear()
+    batches.close()
+    assert cuda.main.waited == [cuda.side]
 
 
 def test_a_transform_of_torchvisions_is_not_recorded(monkeypatch):
