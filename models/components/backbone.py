@@ -19,7 +19,9 @@ from models.components.frozen_backbone import (
     FrozenBackbone,
     add_state,
     add_tensor,
+    check_layers,
     load_fitting,
+    wrong_kind,
 )
 from models.components.loading import undrawn
 from models.components.weights_file import without_prefix
@@ -28,6 +30,8 @@ STRIDES = {1: 4, 2: 8, 3: 16, 4: 32}
 """Strides of the features by stage, which ResNets call layer."""
 
 _EFFICIENTNET_STRIDES = (2, 4, 8, 16, 16, 32, 32)
+
+_MODULES = ("resnet", "convnext")  # of timm.models
 
 _Rules = tuple[tuple[str, str], ...]
 
@@ -96,7 +100,8 @@ class Backbone(FrozenBackbone):
 
     Raises:
         IncompleteWeightsError: Tensors of the tapped layers are missing.
-        ValueError: The tensors are another architecture's.
+        ValueError: The weights are no such network's, it has no such stages, or the tensors are
+            another architecture's.
     """
 
     def __init__(
@@ -106,8 +111,9 @@ class Backbone(FrozenBackbone):
         layers: Sequence[int] = (1, 2, 3),
     ) -> None:
         super().__init__(weights, layers)
+        self._rounds_down = weights.architecture.startswith("convnext")
         with undrawn(state):
-            self.backbone = _tapped_backbone(weights.architecture, self.layers)
+            self.backbone = _tapped_backbone(weights, self.layers)
         self.channels = self.backbone.feature_info.channels()
         if state is not None:
             _load(self.backbone, state, weights)
@@ -138,12 +144,13 @@ class Backbone(FrozenBackbone):
 
     def shapes(self, size: Sequence[int]) -> list[tuple[int, int, int]]:
         """Return the shape ``(C, h, w)`` of each tapped layer's features for an image size."""
+        # Stages pad odd sides, which rounds up; ConvNeXt's leave out the last row and column.
         height, width = size
-        return [  # every stage rounds up
-            (channels, -(-height // stride), -(-width // stride))
-            for channels, stride in zip(
-                self.channels, self.backbone.feature_info.reduction(), strict=True
-            )
+        strides = self.backbone.feature_info.reduction()
+        padding = [0 if self._rounds_down else stride - 1 for stride in strides]
+        return [
+            (channels, (height + pad) // stride, (width + pad) // stride)
+            for channels, stride, pad in zip(self.channels, strides, padding, strict=True)
         ]
 
     def digests(self) -> dict[int, str]:
@@ -173,9 +180,10 @@ def trainable_network(
 
     Raises:
         IncompleteWeightsError: Tensors of the tapped layers are missing.
-        ValueError: The tensors are another architecture's.
+        ValueError: The weights are no such network's, it has no such stages, or the tensors are
+            another architecture's.
     """
-    network: nn.Module = _tapped_backbone(weights.architecture, layers)
+    network: nn.Module = _tapped_backbone(weights, layers)
     if state is not None:
         _load(network, state, weights)
     trained: nn.Module = network.to(memory_format=torch.channels_last)
@@ -189,9 +197,15 @@ def _layer(name: str) -> int | None:
     return int(name[-1]) + 1 if name.startswith(("stages_", "blocks_")) else None
 
 
-def _tapped_backbone(architecture: str, layers: Sequence[int]) -> Any:
+def _tapped_backbone(weights: WeightsEntry, layers: Sequence[int]) -> Any:
     """Return a network with timm's ``feature_info``, whose children run one after the other."""
-    if architecture.startswith("efficientnet"):
+    architecture = weights.architecture
+    efficientnet = architecture.startswith("efficientnet")
+    if not efficientnet and not timm.models.is_model_in_modules(architecture, _MODULES):
+        raise wrong_kind(weights, "a convolutional network", "ResNet, ConvNeXt or EfficientNet")
+    strides = _EFFICIENTNET_STRIDES if efficientnet else STRIDES
+    check_layers(weights, layers, range(1, len(strides) + 1))
+    if efficientnet:
         return _tapped_efficientnet(architecture, layers)
     backbone: Any
     if architecture.startswith("convnext"):

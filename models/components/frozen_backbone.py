@@ -107,6 +107,28 @@ def add_state(sha: "hashlib._Hash", prefix: str, state: Mapping[str, Tensor]) ->
         add_tensor(sha, tensor)
 
 
+def wrong_kind(weights: WeightsEntry, kind: str, examples: str) -> ValueError:
+    """Return the error of weights whose architecture a backbone cannot tap."""
+    return ValueError(
+        f"The weights '{weights.tag}' do not fit this model: wanted those of {kind} ({examples}), "
+        f"found the architecture {weights.architecture}. Choose other weights."
+    )
+
+
+def check_layers(weights: WeightsEntry, layers: Sequence[int], known: range) -> None:
+    """Check that a network has the layers to be tapped.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not layers or not set(layers) <= set(known):
+        raise ValueError(
+            f"The weights '{weights.tag}' do not fit this model: wanted layers from {known[0]} to "
+            f"{known[-1]}, which {weights.architecture} has, found {list(layers)}. Choose such "
+            "layers, or weights of a deeper network."
+        )
+
+
 def load_fitting(
     network: nn.Module,
     tensors: Mapping[str, Tensor],

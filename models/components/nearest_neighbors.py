@@ -56,7 +56,9 @@ class Points:
         inside = rows @ basis
         reduced = rows.new_ones(len(rows), basis.shape[1] + 2)
         reduced[:, :-2] = inside
-        reduced[:, -2] = (squares - torch.linalg.vecdot(inside, inside)).clamp_min_(0).sqrt_()
+        residual = (squares - torch.linalg.vecdot(inside, inside)).clamp_min_(0)
+        # Rounded up, which lowers the bound: where x is nearly in the subspace, all digits cancel.
+        reduced[:, -2] = residual.add_(squares, alpha=_ROUNDING).sqrt_()
         return Points(rows, squares, reduced)
 
     def __len__(self) -> int:

@@ -16,6 +16,9 @@ from models.components.draws import Draws
 MAX_EXPONENT = 6
 """Lattice cells along a side are powers of two below 2⁶, as in DRAEM's code."""
 
+MASK_THRESHOLD = 0.5
+"""Noise above it is in a mask, as in DRAEM's code."""
+
 
 def perlin_noise(draws: Draws, size: tuple[int, int]) -> Tensor:
     """Return noise in [−1, 1], ``(B, H, W)`` float32, with random numbers of cells per sample.
@@ -53,8 +56,8 @@ def lattice_noise(angles: Tensor, cells: Tensor, size: tuple[int, int]) -> Tenso
         return math.sqrt(2) * (along_x + along_y)
 
 
-def perlin_masks(draws: Draws, size: tuple[int, int], threshold: float | Tensor = 0.5) -> Tensor:
-    """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds the threshold.
+def perlin_masks(draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds `MASK_THRESHOLD`.
 
     A mask may be empty. The noise is rotated by up to 90 degrees; corners that this leaves empty
     are 0.
@@ -62,13 +65,10 @@ def perlin_masks(draws: Draws, size: tuple[int, int], threshold: float | Tensor 
     Args:
         draws: Random numbers of the samples.
         size: ``(H, W)`` in pixels.
-        threshold: Threshold of the noise, 0.5 in DRAEM; ``(B,)`` for one per sample.
     """
     noise = perlin_noise(draws, size)
     degrees = 180 * draws.fold_in("degrees").uniform() - 90
-    if isinstance(threshold, Tensor):
-        threshold = threshold.view(-1, 1, 1)
-    return rotate(noise[:, None], degrees)[:, 0] > threshold
+    return rotate(noise[:, None], degrees)[:, 0] > MASK_THRESHOLD
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:

@@ -16,13 +16,16 @@ from models.components.frozen_backbone import (
     FrozenBackbone,
     add_state,
     add_tensor,
+    check_layers,
     load_fitting,
+    wrong_kind,
 )
 from models.components.image_size import ImageSize, height_width
 from models.components.loading import undrawn
 from models.components.weights_file import without_prefix
 
 _CAIT_PATCH = 16
+_MODULES = ("vision_transformer", "deit", "cait")  # of timm.models
 
 
 class TransformerBackbone(FrozenBackbone):
@@ -55,7 +58,8 @@ class TransformerBackbone(FrozenBackbone):
 
     Raises:
         IncompleteWeightsError: Tensors of the tapped blocks are missing.
-        ValueError: The tensors are another architecture's.
+        ValueError: The weights are no transformer's, it has no such blocks, or the tensors are
+            another architecture's.
     """
 
     def __init__(
@@ -71,9 +75,7 @@ class TransformerBackbone(FrozenBackbone):
     ) -> None:
         super().__init__(weights, layers)
         with undrawn(state):
-            self.backbone, unused = _tapped_network(
-                weights.architecture, self.layers, image_size, norm, options
-            )
+            self.backbone, unused = _tapped_network(weights, self.layers, image_size, norm, options)
         if state is not None:
             _load(self.backbone, unused, state, weights)
         self.backbone.requires_grad_(False).eval()
@@ -165,13 +167,16 @@ def timm_transformer_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tapped_network(
-    architecture: str,
+    weights: WeightsEntry,
     layers: Sequence[int],
     image_size: ImageSize | None,
     norm: bool,
     options: Mapping[str, Any],
 ) -> tuple[nn.Module, set[str]]:
     """Return the network down to the last tapped block, and the names of the tensors it lacks."""
+    architecture = weights.architecture
+    if not timm.models.is_model_in_modules(architecture, _MODULES):
+        raise wrong_kind(weights, "a vision transformer", "ViT, DeiT, DINOv2 or CaiT")
     size: dict[str, Any] = {"dynamic_img_size": True}
     if architecture.startswith("cait"):
         size = {}
@@ -179,6 +184,7 @@ def _tapped_network(
             sides = (_CAIT_PATCH * max(1, round(n / _CAIT_PATCH)) for n in height_width(image_size))
             size = {"img_size": tuple(sides)}
     network = timm.create_model(architecture, **size, **options)
+    check_layers(weights, layers, range(len(network.blocks)))
     names = set(network.state_dict())
     network.prune_intermediate_layers(list(layers), prune_norm=not norm, prune_head=True)
     return network, names - set(network.state_dict())
@@ -192,7 +198,7 @@ def _load(
     renamed = timm_transformer_state(state)
     tensors = {name: tensor for name, tensor in renamed.items() if name not in unused}
     if "pos_embed" in tensors:
-        tensors["pos_embed"] = _resampled(tensors["pos_embed"], network)
+        tensors["pos_embed"] = _resampled(tensors["pos_embed"], network, weights.architecture)
     part = f"first {len(network.blocks)} blocks"
     load_fitting(network, tensors, weights, part=part, count=len(state))
 
@@ -203,13 +209,16 @@ def _resized(images: Tensor, size: list[int]) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _resampled(positions: Tensor, network: nn.Module) -> Tensor:
-    """Resample square position embeddings ``(1, N, C)`` to the network's own grid."""
-    wanted = network.pos_embed.shape
-    own = wanted[1] - network.patch_embed.num_patches  # embeddings of prefix tokens
-    side = round((positions.shape[1] - own) ** 0.5) if positions.ndim == 3 else 0
-    fits = positions.ndim == 3 and positions.shape[1] == wanted[1]
-    if fits or side * side + own != positions.shape[1]:
+def _resampled(positions: Tensor, network: nn.Module, architecture: str) -> Tensor:
+    """Resample CaiT's position embeddings ``(1, N, C)`` to the network's own grid.
+
+    Other networks resample theirs in each pass. Embeddings of another number of patches than the
+    architecture's are another network's, and stay as they are, to be refused.
+    """
+    if not network.patch_embed.strict_img_size:
+        return positions
+    side = timm.get_pretrained_cfg(architecture).input_size[-1] // _CAIT_PATCH
+    if positions.ndim != 3 or positions.shape[1] != side * side:
         return positions
     grid = list(network.patch_embed.grid_size)
-    return resample_abs_pos_embed(positions.float(), grid, num_prefix_tokens=own)
+    return resample_abs_pos_embed(positions.float(), grid, num_prefix_tokens=0)

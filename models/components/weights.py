@@ -66,7 +66,8 @@ def resolve(
 
     Raises:
         WeightsMissingError: The weights are in none of these places and were not downloaded.
-        ValueError: The tag is unknown, or the file cannot be read.
+        ValueError: The tag is unknown, or the file cannot be read, or it has its publisher's name
+            with digits of a sha256 that is not its own.
     """
     if tag not in WEIGHTS:
         raise ValueError(f"Unknown weights '{tag}': the catalog has {', '.join(WEIGHTS)}.")
@@ -78,7 +79,7 @@ def resolve(
     folders = _folders(weights_dirs)
     for candidate in _candidates(entry, folders):
         if os.path.isfile(candidate):  # noqa: PTH113 - False, not an error, in an unreadable folder
-            return ResolvedWeights(candidate, file_sha256(candidate))
+            return _checked(entry, candidate)
     if download is None:
         raise WeightsMissingError(_missing(entry, folders, "Downloading was switched off."))
     path = hub_folder() / entry.file_name
@@ -88,7 +89,7 @@ def resolve(
         except OSError as failure:
             _failures[entry.url] = str(failure)
         else:
-            return ResolvedWeights(path, file_sha256(path))
+            return _checked(entry, path)
     raise WeightsMissingError(_missing(entry, folders, _failures[entry.url]))
 
 
@@ -119,6 +120,22 @@ def file_sha256(path: Path) -> str:
 def _sha256(path: Path, inode: int, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked(entry: WeightsEntry, path: Path) -> ResolvedWeights:
+    """Return a file whose sha256 begins with the digits in its name, if these are its publisher's.
+
+    Under another name or in another format it may hold the same tensors, but not the same bytes.
+    """
+    sha256 = file_sha256(path)
+    prefix = entry.sha256_prefix
+    if prefix and path.name == entry.file_name and not sha256.startswith(prefix):
+        raise ValueError(
+            f"The file {path} is not {entry.tag}'s: wanted the sha256 in its publisher's name, "
+            f"{prefix}…, found {sha256[:8]}…. Get it again from {entry.url}, or rename it to "
+            f"{entry.tag}{path.suffix} if it is meant to differ."
+        )
+    return ResolvedWeights(path, sha256)
 
 
 def _folders(weights_dirs: Sequence[Path]) -> list[Path]:

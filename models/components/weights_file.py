@@ -1,7 +1,7 @@
 """Weights files as found in practice: formats by content, nested state dicts, other prefixes."""
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path, PosixPath
 from typing import Any, BinaryIO
@@ -10,12 +10,14 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import torch
 from torch import Tensor
 
-# In order of preference. Averaged weights are what a publisher evaluates, so they come first, as
-# in timm's load_state_dict.
-_NESTS = (
-    *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema", "teacher"),
+# Averaged weights are what a publisher evaluates, so they come first, as in timm's
+# load_state_dict, and those that were trained for the sake of others last.
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema", "teacher")
+_STUDENT = "student"
+_NESTS = (  # in order of preference
+    *_AVERAGED,
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "backbone"),
-    *("encoder", "weights", "params", "student"),
+    *("encoder", "weights", "params", _STUDENT),
 )
 _MAX_DEPTH = 3
 
@@ -64,16 +66,22 @@ def state_dict_in(content: object) -> dict[str, Tensor] | str:
     found = dict(_state_dicts(content, ()))
     if not found:
         return described(content)
-    for name in ((), *((nest,) for nest in _NESTS)):
-        if name in found:
-            return found[name]
-    best = min(found, key=_rank)
-    if sum(_rank(names) == _rank(best) for names in found) > 1:
+    known = {(nest,) for nest in _NESTS}
+    ranks = {names: (_role(names), names not in known, _places(names)) for names in found}
+    best = min(ranks, key=ranks.__getitem__)
+    if list(ranks.values()).count(ranks[best]) > 1:
         return f"several of them, {', '.join('.'.join(names) for names in found)}"
     return found[best]
 
 
-def _rank(names: tuple[str, ...]) -> tuple[int, ...]:
+def _role(names: Sequence[str]) -> int:
+    """Return 0 for averaged weights, 2 for a student's and 1 for others, by the names of nests."""
+    if not set(_AVERAGED).isdisjoint(names):
+        return 0
+    return 2 if _STUDENT in names else 1
+
+
+def _places(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(_NESTS.index(name) if name in _NESTS else len(_NESTS) for name in names)
 
 
@@ -126,16 +134,14 @@ def without_prefix(
 
 
 def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the prefixes of names, shortest first, with a teacher's before its student's."""
-    prefixes: dict[str, None] = {}
+    """Return the prefixes of names: averaged weights' before others, a student's last."""
+    prefixes: dict[tuple[str, ...], None] = {}
     for name in state:
         parts = name.split(".")
         for depth in range(1, min(len(parts), _MAX_DEPTH + 1)):
-            prefixes[".".join(parts[:depth]) + "."] = None
-    first = {nest: place for place, nest in enumerate(_NESTS)}
-    return sorted(
-        prefixes, key=lambda p: (p.count("."), first.get(p.partition(".")[0], len(first)))
-    )
+            prefixes[tuple(parts[:depth])] = None
+    ranked = sorted(prefixes, key=lambda names: (_role(names), len(names), _places(names)))
+    return [f"{'.'.join(names)}." for names in ranked]
 
 
 def _read(path: Path) -> Any:

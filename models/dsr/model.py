@@ -143,7 +143,9 @@ class DSR(AnomalyModel):
         return pictures, self.segmentation(pictures)
 
     def _requantized(self, features_lo: Tensor, features_hi: Tensor) -> Tensor:
-        return self.vqvae.join(self.vqvae.codes_lo(features_lo), self.vqvae.codes_hi(features_hi))
+        with _float32(features_lo):
+            quantized = self.vqvae.codes_lo(features_lo), self.vqvae.codes_hi(features_hi)
+            return self.vqvae.join(*quantized)
 
 
 def build(

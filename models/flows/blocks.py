@@ -1,13 +1,14 @@
 """Shared parts of the flows: FrEIA's blocks with permutations, the loss, and likelihood maps."""
 
+import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import AllInOneBlock, PermuteRandom
 from torch import Tensor, nn
 
-from models.components.anomaly_map import resize_maps
 from models.components.errors import ImageSizeError
 
 CLAMP = 2.0
@@ -149,15 +150,35 @@ def negative_log_likelihood(latents: Sequence[Tensor], log_determinant: Tensor) 
 
 
 def likelihood_map(latents: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Return anomaly maps ``(B, H, W)`` in [-1, 0]: minus the mean likelihood over scales.
+    """Return anomaly maps ``(B, H, W)`` of at least 0: −log of the mean likelihood over scales.
 
-    The likelihood of a position is exp(−½ mean over channels of z²), upsampled bilinearly.
+    The likelihood of a position is exp(−½ mean over channels of z²), upsampled bilinearly. All of
+    it is computed in logarithms: a likelihood of strong defects is 0 in float32, from z = 15 on.
 
     Args:
         latents: ``(B, C, h, w)`` per scale.
         size: ``(H, W)`` of the images.
     """
-    likelihoods = [
-        resize_maps((-0.5 * z.float().square().mean(dim=1)).exp(), size) for z in latents
-    ]
-    return -torch.stack(likelihoods).mean(dim=0)
+    logs = []
+    for z in latents:
+        coarse = -0.5 * z.float().square().mean(dim=1)
+        logs.append(_log_interpolated(_log_interpolated(coarse, 2, size[1]), 1, size[0]))
+    return math.log(len(logs)) - reduce(torch.logaddexp, logs)
+
+
+def _log_interpolated(logs: Tensor, dim: int, length: int) -> Tensor:
+    """Return logs of numbers that are linearly interpolated along a dimension, given their logs.
+
+    Args:
+        logs: ``(B, h, w)``; numbers are at the centers of pixels, as `resize_maps` has them.
+        dim: Dimension to resize, 1 or 2.
+        length: Its new length.
+    """
+    last = logs.shape[dim] - 1
+    center = torch.arange(length, device=logs.device) + 0.5
+    place = (center * (logs.shape[dim] / length) - 0.5).clamp(0, last)
+    before = place.long()
+    share = (place - before).view(-1, *(1,) * (2 - dim))
+    lower = logs.index_select(dim, before) + (1 - share).log()
+    upper = logs.index_select(dim, (before + 1).clamp_max(last)) + share.log()
+    return torch.logaddexp(lower, upper)

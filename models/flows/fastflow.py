@@ -68,7 +68,7 @@ class FastFlow(AnomalyModel):
         return negative_log_likelihood(latents, log_determinant).mean()
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return maps of minus the mean likelihood of the scales, and their maxima."""
+        """Return maps of minus the log of the scales' mean likelihood, and their maxima."""
         latents, _ = self.transform(batch.get_features())
         return {"score": of_maps(likelihood_map(latents, batch.size))}
 

@@ -72,10 +72,8 @@ COMPARED_MODELS: Mapping[str, ComparedModel] = {
     "csflow": ComparedModel(flows.csflow, size=256, smallest=128),
     "uflow": ComparedModel(flows.uflow),
     "ganomaly": ComparedModel(networks.ganomaly, size=64),
-    "draem": ComparedModel(partial(networks.draem, sspcab=True), smallest=32, narrow={"width": 16}),
-    "draem_plain": ComparedModel(
-        partial(networks.draem, sspcab=False), smallest=32, narrow={"width": 16}
-    ),
+    "draem": ComparedModel(partial(networks.draem, sspcab=True), narrow={"width": 16}),
+    "draem_plain": ComparedModel(partial(networks.draem, sspcab=False), narrow={"width": 16}),
     "dsr": ComparedModel(networks.dsr, narrow={"width": 32}),
     "efficientad_small": ComparedModel(partial(networks.efficientad, "small"), size=256),
     "efficientad_medium": ComparedModel(partial(networks.efficientad, "medium"), size=256),

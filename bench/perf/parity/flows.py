@@ -71,7 +71,8 @@ def fastflow(images: Tensor) -> Side:
             Compared("log-determinant, flows alone", log_determinant - counted, "log-determinant"),
             Compared("loss", loss, reason=uncounted),
             Compared("loss, flows alone", loss + counted, "loss"),
-            Compared("map", maps),
+            Compared("map", maps, reason="ours is −log of the likelihood, which never underflows"),
+            Compared("map, minus the likelihood", -(-maps).exp(), "map"),
         ],
     )
 
@@ -135,8 +136,10 @@ def uflow(images: Tensor) -> Side:
             Compared("log-determinant, flow alone", alone),
             Compared("loss", model.loss(batch), reason=summed),
             Compared("loss, as the peer sums", squares - alone.mean(), "loss"),
-            Compared("map", maps, reason="minus the mean likelihood: the peer adds 1"),
-            Compared("map + 1", maps + 1, "map"),
+            Compared(
+                "map", maps, reason="ours is −log of the likelihood, the peer's 1 − likelihood"
+            ),
+            Compared("map, 1 − likelihood", 1 - (-maps).exp(), "map"),
         ],
     )
 

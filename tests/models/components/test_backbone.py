@@ -8,7 +8,7 @@ import torchvision
 from timm.models.convnext import checkpoint_filter_fn
 
 from models.catalog import WEIGHTS
-from models.components.backbone import Backbone, timm_feature_state
+from models.components.backbone import Backbone, timm_feature_state, trainable_network
 from models.components.weights import load_state, resolve
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
@@ -173,6 +173,45 @@ def test_a_deeper_convnext_is_refused():
         state = torchvision.models.convnext_small().state_dict()
     with pytest.raises(ValueError, match="another architecture"):
         Backbone(WEIGHTS["convnext_tiny.tv_in1k"], state)
+
+
+@pytest.mark.parametrize(
+    "tag", ["deit_tiny_patch16_224.fb_in1k", "vit_small_patch14_reg4_dinov2.lvd142m"]
+)
+@pytest.mark.parametrize("make", [Backbone, trainable_network])
+def test_weights_of_another_kind_are_refused(tag, make):
+    with pytest.raises(ValueError, match=rf"{tag}.*convolutional network.*found.*Choose other"):
+        make(WEIGHTS[tag], None, (1,))
+
+
+@pytest.mark.parametrize(
+    ("tag", "layers", "last"),
+    [
+        ("resnet18.tv_in1k", (6,), 4),
+        ("resnet18.tv_in1k", (0, 1), 4),
+        ("convnext_tiny.tv_in1k", (4, 5), 4),
+        ("efficientnet_b5.tv_in1k", (8,), 7),
+    ],
+)
+def test_missing_stages_are_refused(tag, layers, last):
+    with pytest.raises(ValueError, match=rf"{tag}.*from 1 to {last}.*found \["):
+        Backbone(WEIGHTS[tag], None, layers)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        WEIGHTS["resnet18.tv_in1k"],
+        WEIGHTS["convnext_tiny.tv_in1k"],
+        replace(WEIGHTS["efficientnet_b5.tv_in1k"], architecture="efficientnet_b0"),
+    ],
+    ids=lambda entry: entry.architecture,
+)
+def test_shapes_are_those_of_the_features(entry):
+    backbone = Backbone(entry, None, (1, 2, 3, 4))
+    for size in ((64, 64), (66, 66), (70, 94), (33, 95)):
+        features = backbone(torch.rand(1, 3, *size))
+        assert backbone.shapes(size) == [layer.shape[1:] for layer in features]
 
 
 @pytest.mark.real_data

@@ -84,38 +84,29 @@ def test_masks_cover_a_sane_share(size):
     assert 0.02 < share.mean() < 0.12  # of pixels where DRAEM's noise exceeds 0.5
     assert share.max() < 0.7
     assert (share > 0).float().mean() > 0.7
-    wider = perlin_masks(draws(300, 3), size, 0.2)
-    assert (wider | masks).equal(wider)
-    assert wider.float().mean() > 2 * masks.float().mean()
-
-
-def test_threshold_may_differ_per_sample():
-    thresholds = torch.tensor([0.1, 0.5, 2.0, 0.3])
-    masks = perlin_masks(draws(4, 4), (32, 32), thresholds)
-    for number, threshold in enumerate(thresholds.tolist()):
-        assert torch.equal(masks[number], perlin_masks(draws(4, 4), (32, 32), threshold)[number])
-    assert not masks[2].any()
 
 
 def test_equal_seeds_draw_equal_masks_and_others_differ():
     first, again, other = (perlin_masks(draws(8, s), (32, 32)) for s in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    assert len({mask.numpy().tobytes() for mask in perlin_masks(draws(8, 7), (32, 32), 0.0)}) == 8
+    drawn = [mask.numpy().tobytes() for mask in perlin_masks(draws(8, 7), (32, 32)) if mask.any()]
+    assert len(set(drawn)) == len(drawn) > 4
 
 
 def test_a_mask_does_not_depend_on_its_batch():
-    whole = perlin_masks(draws(8, 5), (32, 32), 0.2)
-    assert torch.equal(perlin_masks(draws(3, 5, first=4), (32, 32), 0.2), whole[4:7])
+    whole = perlin_masks(draws(8, 5), (32, 32))
+    assert whole[4:7].any()
+    assert torch.equal(perlin_masks(draws(3, 5, first=4), (32, 32)), whole[4:7])
 
 
 def test_without_the_harness_masks_come_from_the_global_generator():
     torch.manual_seed(7)
     source = GlobalDraws(8, torch.device("cpu"))
-    drawn = perlin_masks(source, (32, 32), 0.2)
-    assert not torch.equal(perlin_masks(source, (32, 32), 0.2), drawn)
+    drawn = perlin_masks(source, (32, 32))
+    assert not torch.equal(perlin_masks(source, (32, 32)), drawn)
     torch.manual_seed(7)
-    assert torch.equal(perlin_masks(source, (32, 32), 0.2), drawn)
+    assert torch.equal(perlin_masks(source, (32, 32)), drawn)
 
 
 def test_rotation_matches_scipys():

@@ -1,5 +1,7 @@
 """Transformer backbones against timm's own networks, and against the layouts of weights files."""
 
+import re
+
 import pytest
 import timm
 import torch
@@ -218,6 +220,7 @@ def test_digests_cover_what_features_depend_on(deit):
         ("reshaped", ValueError, "have another shape"),
         ("unknown", ValueError, "belong to no layer"),
         ("odd positions", ValueError, "pos_embed"),
+        ("positions of another size", ValueError, "pos_embed"),
     ],
 )
 def test_foreign_weights_are_refused(deit, change, error, words):
@@ -229,10 +232,31 @@ def test_foreign_weights_are_refused(deit, change, error, words):
     elif change == "unknown":
         state["blocks.0.ls1.gamma"] = torch.zeros(192)
     else:
-        state["pos_embed"] = torch.zeros(1, 150, 192)
+        count = 150 if change == "odd positions" else 1 + 24 * 24
+        state["pos_embed"] = torch.zeros(1, count, 192)
     with pytest.raises(error, match=words) as caught:
         TransformerBackbone(DEIT, state, (0, 1))
     assert DEIT.url in str(caught.value)
+
+
+def test_a_cait_of_another_size_is_refused():
+    state = network("cait_xxs24_224", img_size=384).state_dict()
+    with pytest.raises(ValueError, match="pos_embed"):
+        TransformerBackbone(CAIT, state, (1,))
+
+
+@pytest.mark.parametrize(
+    "tag", ["resnet18.tv_in1k", "convnext_tiny.tv_in1k", "pdn_small.distilled"]
+)
+def test_weights_of_another_kind_are_refused(tag):
+    with pytest.raises(ValueError, match=rf"{re.escape(tag)}.*vision transformer.*found.*Choose"):
+        TransformerBackbone(WEIGHTS[tag], None, (1,))
+
+
+@pytest.mark.parametrize("layers", [(), (-1, 2), (2, 12)])
+def test_missing_blocks_are_refused(layers):
+    with pytest.raises(ValueError, match=rf"{re.escape(DEIT.tag)}.*from 0 to 11.*found \["):
+        TransformerBackbone(DEIT, None, layers)
 
 
 @pytest.mark.real_data

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from zipfile import ZipFile
 
 import pytest
@@ -18,9 +19,10 @@ from models.components.weights import (
     load_state,
     resolve,
 )
-from models.components.weights_file import without_prefix
+from models.components.weights_file import state_dict_in, without_prefix
 
 TAG = "resnet18.tv_in1k"
+DIGITS = hashlib.sha256(b"weights").hexdigest()[:8]
 STATE = {"conv1.weight": torch.arange(4.0).view(1, 1, 2, 2), "bn1.bias": torch.ones(2)}
 
 
@@ -33,13 +35,23 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "torch/hub/checkpoints"
 
 
+@pytest.fixture
+def published(monkeypatch):
+    """A publisher whose file holds ``weights`` and carries the first digits of its sha256."""
+    entry = replace(weights.WEIGHTS[TAG], url=f"https://x.y/resnet18-{DIGITS}.pth")
+    monkeypatch.setattr(weights, "WEIGHTS", {TAG: entry})
+    return f"resnet18-{DIGITS}.pth"
+
+
 def write(path, content=b"weights"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
 
-def test_the_first_folder_wins_then_the_variable_then_the_cache(tmp_path, hub, monkeypatch):
+def test_the_first_folder_wins_then_the_variable_then_the_cache(
+    tmp_path, hub, monkeypatch, published
+):
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "named"))
     folders = [tmp_path / "first", tmp_path / "second"]
     places = [
@@ -47,7 +59,7 @@ def test_the_first_folder_wins_then_the_variable_then_the_cache(tmp_path, hub, m
         write(tmp_path / "first/resnet18.pth", b"2"),
         write(tmp_path / "second/resnet18-f37072fd.bin", b"3"),
         write(tmp_path / "named/resnet18.pt", b"4"),
-        write(hub / "resnet18-f37072fd.pth", b"5"),
+        write(hub / published),
     ]
     for place in places:
         found = resolve(TAG, folders)
@@ -88,7 +100,14 @@ def test_unknown_tag_is_a_clear_error():
         resolve("resnet18")
 
 
-def test_download_lands_in_the_cache_and_happens_once(hub):
+def test_a_file_whose_name_has_another_sha256_is_refused(tmp_path, hub, published):
+    write(hub / published, b"other")
+    with pytest.raises(ValueError, match=rf"{TAG}'s.*{DIGITS}….*found .*Get it again"):
+        resolve(TAG)
+    assert resolve(TAG, [write(tmp_path / "w/resnet18.pth", b"other").parent]).path.is_file()
+
+
+def test_download_lands_in_the_cache_and_happens_once(hub, published):
     calls = []
 
     def download(*arguments):
@@ -96,10 +115,10 @@ def test_download_lands_in_the_cache_and_happens_once(hub):
         write(arguments[1])
 
     found = resolve(TAG, download=download)
-    place = hub / "resnet18-f37072fd.pth"
+    place = hub / published
     assert found == ResolvedWeights(place, hashlib.sha256(b"weights").hexdigest())
     assert resolve(TAG, download=download) == found
-    assert calls == [(weights.WEIGHTS[TAG].url, place, "f37072fd")]
+    assert calls == [(weights.WEIGHTS[TAG].url, place, DIGITS)]
 
 
 def test_failed_download_is_the_reason_and_not_tried_again():
@@ -177,13 +196,38 @@ def test_a_wrappers_prefix_is_found_from_the_names_a_network_knows(prefix):
     assert_state(found if prefix else {name: found[name] for name in STATE})
 
 
-def test_a_teachers_prefix_comes_before_its_students():
+TEACHER_AND_STUDENT = [
+    ("teacher", "student"),
+    ("module.teacher", "module.student"),
+    ("teacher.module", "student.module"),
+    ("teacher.module", "student"),
+    ("wrapper.teacher", "student"),
+    ("module.ema", "module.model"),
+]
+
+
+@pytest.mark.parametrize(("teacher", "student"), TEACHER_AND_STUDENT)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_teachers_prefix_comes_before_its_students(teacher, student, turned):
     state = {
-        f"{who}.{n}": t + (who == "student")
-        for who in ("student", "teacher")
+        f"{who}.{n}": t + (who == student)
+        for who in ((teacher, student)[:: -1 if turned else 1])
         for n, t in STATE.items()
     }
     assert_state(without_prefix(state, lambda tensors: len(STATE.keys() & tensors.keys())))
+
+
+@pytest.mark.parametrize(("teacher", "student"), TEACHER_AND_STUDENT)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_nested_teacher_comes_before_its_student(teacher, student, turned):
+    content = {}
+    for who in (teacher, student)[:: -1 if turned else 1]:
+        *outer, last = who.split(".")
+        nest = content
+        for name in outer:
+            nest = nest.setdefault(name, {})
+        nest[last] = {name: tensor + (who == student) for name, tensor in STATE.items()}
+    assert_state(state_dict_in(content))
 
 
 @pytest.mark.parametrize(

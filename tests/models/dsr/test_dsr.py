@@ -53,6 +53,18 @@ def test_last_third_of_the_steps_trains_the_upsampler_alone(model, step, upsampl
     assert has_gradient(model.vqvae) == {False}
 
 
+@pytest.mark.parametrize("step", [0, 149])
+def test_the_vqvae_stays_in_float32_under_autocast(model, step):
+    seen = []
+    for name, part in model.vqvae.named_modules():
+        if not list(part.children()):
+            part.register_forward_hook(lambda _, __, out, name=name: seen.append((name, out.dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(Batch(driver.pictures(2, 1), step=step, steps=150))
+    assert {name for name, _ in seen} >= {"upsample", "encoder_hi.0", "decoder.0"}
+    assert [each for each in seen if each[1] != torch.float32] == []
+
+
 def test_upsampler_is_trained_at_the_recipes_rate_after_the_drop(model):
     from bench.run.training.optimization import learning_rate_factor
     from models.catalog import MODELS

@@ -148,7 +148,7 @@ def test_negative_log_likelihood_is_the_normal_distributions():
     np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5)
 
 
-def test_likelihood_map_is_minus_the_mean_of_upsampled_likelihoods():
+def test_likelihood_map_is_minus_the_log_of_the_mean_of_upsampled_likelihoods():
     torch.manual_seed(0)
     latents = [torch.randn(2, 3, 8, 8), torch.randn(2, 6, 4, 4)]
     wanted = np.zeros((2, 16, 16))
@@ -156,8 +156,25 @@ def test_likelihood_map_is_minus_the_mean_of_upsampled_likelihoods():
         likelihood = np.exp(-0.5 * (z.double().numpy() ** 2).mean(1))
         factor = 16 // z.shape[-1]
         for row, image in enumerate(likelihood):
-            wanted[row] -= zoom(image, factor, order=1, mode="nearest", grid_mode=True) / 2
-    np.testing.assert_allclose(likelihood_map(latents, (16, 16)).numpy(), wanted, atol=1e-6)
+            wanted[row] += zoom(image, factor, order=1, mode="nearest", grid_mode=True) / 2
+    found = likelihood_map(latents, (16, 16)).numpy()
+    np.testing.assert_allclose(found, -np.log(wanted), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 22), (5, 3), (1, 1)])
+def test_likelihood_maps_are_interpolated_as_by_torch(size):
+    torch.manual_seed(0)
+    latents = [torch.randn(2, 3, 5, 6), torch.randn(2, 6, 1, 2)]
+    maps = [(-0.5 * z.double().square().mean(1, keepdim=True)).exp() for z in latents]
+    mean = sum(F.interpolate(each, size, mode="bilinear")[:, 0] for each in maps) / 2
+    torch.testing.assert_close(likelihood_map(latents, size), -mean.log().float())
+
+
+def test_likelihood_maps_of_strong_defects_do_not_tie():
+    latents = torch.tensor([1.0, 15.0, 20.0, 200.0]).view(-1, 1, 1, 1)
+    maps = likelihood_map([latents.expand(4, 5, 4, 4), latents.expand(4, 7, 2, 2)], (16, 16))
+    wanted = (latents.square() / 2).view(-1, 1, 1).expand_as(maps)
+    torch.testing.assert_close(maps, wanted)
 
 
 def test_features_of_another_size_are_refused():

@@ -39,6 +39,19 @@ def test_nearest_is_exact(make, size):
     assert torch.equal(indices, expected.argmin(1))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_nearest_is_exact_where_points_are_almost_in_the_subspace(seed):
+    g = torch.Generator().manual_seed(seed)
+    directions = torch.linalg.qr(torch.randn(256, 65, generator=g))[0]
+    basis, outside = directions[:, :64], directions[:, 64]
+    inside = torch.nn.functional.normalize(torch.randn(64, generator=g) @ basis.T, dim=0)
+    patches = inside + torch.empty(500, 1).uniform_(1e-4, 4e-4, generator=g) * outside
+    queries = inside + torch.rand(50, 1, generator=g) * outside
+    bank = nearest_point.Bank.of(nearest_point.Points.of(patches, basis))
+    squares, _ = nearest_point.nearest_point(nearest_point.Points.of(queries, basis), bank)
+    assert (squares <= brute(queries, patches).amin(1).square() * (1 + 1e-5)).all()
+
+
 def test_bounds_leave_few_pairs_of_structured_features():
     patches, queries = structured(2000, 1), structured(300, 2)
     assert principal_subspace(patches - patches.mean(0)).shape == (64, 32)
