@@ -103,7 +103,7 @@ def look_for_weights(
         try:
             return Weights(tag, resolve(tag, weights_dirs))
         except ValueError:
-            return Weights(tag, None, "its file cannot be read")
+            return Weights(tag, None, "its file cannot be read, or is not its publisher's")
         except WeightsMissingError:
             offline = unreachable(WEIGHTS[tag].url) if probe else "the network was not tried"
             return Weights(tag, None, offline)

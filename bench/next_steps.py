@@ -26,13 +26,27 @@ def extra_command(extra: str) -> str:
     return f"pip install 'proving-ground[{extra}]'"
 
 
-def find_test_folder(data_dirs: Sequence[Path], dataset: str, category: str | None) -> Path | None:
-    """Return a folder of test images of a dataset in a usual layout; None where there is none."""
-    for data_dir in data_dirs:
-        for root in (data_dir / dataset / (category or ""), data_dir / dataset):
-            for name in ("abnormal", "test"):
-                if (root / name).is_dir():
-                    return root / name
+def export_command(model: Path, *words: str | Path, fit: str, tiles: tuple[int, ...] | None) -> str:
+    """Return the command that exports a saved model as ONNX; empty for one that cannot be.
+
+    Args:
+        model: File of an anomaly model.
+        words: Options that say where images to check on are.
+        fit: How its images are fitted; the graph does not pad or crop them.
+        tiles: Rows and columns of tiles, whose maps no graph merges; None for whole images.
+    """
+    if tiles is not None:
+        return ""
+    frames = () if fit == "squash" else ("--frames",)
+    return bench_command("export", model, "--format", "onnx", *frames, *words, extra="onnx")
+
+
+def find_test_folder(roots: Sequence[Path]) -> Path | None:
+    """Return the folder of test images below the first root that has one; None if none has."""
+    for root in roots:
+        for name in ("abnormal", "test"):
+            if (root / name).is_dir():
+                return root / name
     return None
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.writable import why_not_writable
+
 if TYPE_CHECKING:
     from bench.settings import Settings
 
@@ -155,17 +157,8 @@ def _weights_dirs(given: list[Path] | None) -> tuple[Path, ...]:
 
 
 def _check_writable(option: str, folder: Path) -> None:
-    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    problem = ""
-    if not os.path.isdir(existing):  # noqa: PTH112
-        problem = f"{existing} is not a folder"
-    elif not os.access(existing, os.W_OK | os.X_OK):
-        problem = f"{existing} is not writable by this user"
-    if problem:
-        raise pytest.UsageError(
-            f"{option} {folder}: wanted a folder to write to, but {problem}. Name another folder "
-            f"with {option}."
-        )
+    if problem := why_not_writable(option, folder):
+        raise pytest.UsageError(problem)
 
 
 def _absolute(given: list[Path] | None) -> tuple[Path, ...]:

@@ -1,14 +1,15 @@
 """The end of a session: counts, best rows, what was skipped and the remedy, where files are."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from bench.missed_defects import missed_defects
-from bench.next_steps import bench_command, find_test_folder
-from bench.predict.decision import MIN_HELD_OUT
+from bench.caveats import caveats
+from bench.next_steps import bench_command, export_command, find_test_folder
 from bench.record import Record
 from bench.report.leaderboard import summary_rows
 from bench.session import Tally
@@ -16,8 +17,9 @@ from bench.settings import Settings
 from bench.store import Store
 from bench.study import task_of
 from datasets_lib.catalog import DATASETS
+from datasets_lib.discover import FoundDataset, available_datasets
+from datasets_lib.layouts.category import DatasetError
 from datasets_lib.paths import data_dirs
-from models.catalog import MODELS
 
 _SKIPS_SHOWN = 3
 _CHECKPOINTS_SHOWN = 5
@@ -42,7 +44,7 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     finished = [record for record in tally.records if record.status == "ok"]
     for row in summary_rows(finished):
         terminal.write_line(row)
-    for line in (*warnings(finished, tally.skips), *missed_defects(finished)):
+    for line in caveats(finished, tally.skips):
         terminal.write_line(line)
     for remark in dict.fromkeys(r.notes["data"] for r in tally.records if "data" in r.notes):
         terminal.write_line(f"data         {remark}")
@@ -131,36 +133,6 @@ def _skips(terminal: TerminalReporter) -> Counter[str]:
     )
 
 
-def warnings(records: Sequence[Record], skips: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield what readers of these results must know: where they mean less than they seem.
-
-    Args:
-        records: Finished records.
-        skips: Ids of skipped cases by reason.
-    """
-    random = any(_could_be_pretrained(record) for record in records)
-    missing = any("-pretrained-" in case for cases in skips.values() for case in cases)
-    if random and missing and not any(record.case.pretrained for record in records):
-        yield (
-            "random weights, because no file of pretrained weights was found: these figures show "
-            "that the harness works, not what the models can do"
-        )
-    held_out = [record.fingerprints.get("images", {}).get("calibration", 0) for record in records]
-    few = sorted(count for count in held_out if 0 < count < MIN_HELD_OUT)
-    if few:
-        images = f"{few[0]} held-out image{'s' if few[0] > 1 else ''}"
-        yield (
-            f"thresholds of {len(few)} case{'s' if len(few) > 1 else ''} come from as few as "
-            f"{images}, fewer than {MIN_HELD_OUT}: F1 and accuracy at them are rough; AUROC needs "
-            "no threshold"
-        )
-
-
-def _could_be_pretrained(record: Record) -> bool:
-    entry = MODELS.get(record.case.model)
-    return not record.case.pretrained and entry is not None and entry.weights is not None
-
-
 def _write_results(terminal: TerminalReporter, settings: Settings) -> None:
     """Write leaderboard and page, and where they are or why they could not be written."""
     from bench.page.after_session import results_lines
@@ -239,22 +211,37 @@ def _write_checkpoints(terminal: TerminalReporter, tally: Tally, settings: Setti
 def _next_commands(record: Record, settings: Settings) -> Iterator[str]:
     """Yield the commands that use a saved model, ready to copy."""
     path, case = settings.results_dir / record.artifacts["model"], record.case
-    entry, folders, dataset = DATASETS.get(case.dataset), settings.data_dirs, case.dataset
+    found = _dataset_of(record, settings)
+    entry = DATASETS.get(case.dataset)
+    roots = []
     if entry is not None and entry.generator:
-        folders, dataset = (settings.cache_dir / "generated",), f"{entry.name}-{entry.version}"
-    images = find_test_folder(folders, dataset, case.category) or "FOLDER"
+        root = settings.cache_dir / "generated" / f"{entry.name}-{entry.version}"
+        roots = [root / (case.category or ""), root]
+    elif found is not None:
+        roots = [found.categories.get(case.category or "", found.root), found.root]
+    images = find_test_folder(roots) or "FOLDER"
     if task_of(record) == "classification":
         yield bench_command("predict", path, images)
         return
     yield bench_command("predict", path, images, "--maps", "maps")
     known = data_dirs(None, settings.cache_dir)
-    data = [
+    data: list[str | Path] = [
         word
         for folder in settings.data_dirs
-        if folder not in known and (folder / case.dataset).is_dir()
+        if found is not None and folder in found.root.parents and folder not in known
         for word in ("--data-dir", folder)
     ]
-    yield bench_command("export", path, "--format", "onnx", *data, extra="onnx")
+    if settings.max_megapixels is not None:
+        data += ["--max-megapixels", str(settings.max_megapixels)]
+    if command := export_command(path, *data, fit=settings.fit, tiles=settings.tiles):
+        yield command
+
+
+def _dataset_of(record: Record, settings: Settings) -> FoundDataset | None:
+    """Return the dataset of a case as it is on disk; None where it is not found."""
+    with suppress(DatasetError):
+        return available_datasets(settings.data_dirs).get(record.case.dataset)
+    return None
 
 
 def _verify_command(records: Sequence[Record], settings: Settings) -> str:

@@ -88,7 +88,7 @@ def _save(choices: "list[Choice]", path: Path) -> None:
     """Write the chosen ensemble of one set of images."""
     from bench.checkpoint.metadata import CheckpointError
     from bench.ensemble.members import NoMemberError
-    from bench.ensemble.saved import save_ensemble
+    from bench.ensemble.saved import has_maps, save_ensemble
 
     if len(choices) > 1:
         names = ", ".join(choice.panel.title for choice in choices)
@@ -97,7 +97,8 @@ def _save(choices: "list[Choice]", path: Path) -> None:
         save_ensemble(choices[0], path)
     except (NoMemberError, CheckpointError) as error:
         raise CommandError(f"The ensemble was not saved: {error}") from None
-    command = bench_command("predict", path, "FOLDER", "--maps", "maps")
+    maps = ("--maps", "maps") if has_maps(path) else ()
+    command = bench_command("predict", path, "FOLDER", *maps)
     print(f"saved {path}\nnext: {command}", file=sys.stderr)
 
 

@@ -10,6 +10,7 @@ from bench.arguments import positive
 from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError, add_cache_dir, add_data_dir, cache_dir_of
 from bench.next_steps import bench_command
+from bench.printable import printable
 
 if TYPE_CHECKING:
     from bench.export.description import ExportCheck
@@ -50,6 +51,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="PATH",
         help="images or folders to check on (default: images of the model's dataset)",
     )
+    command.add_argument(
+        "--max-megapixels", type=positive, metavar="N", help="as in a session (default: 89)"
+    )
     add_data_dir(command)
     add_cache_dir(command)
     command.set_defaults(run=_run)
@@ -64,12 +68,20 @@ def _run(options: argparse.Namespace) -> int:
     except ExportError as error:
         raise CommandError(str(error)) from None
     from bench.checkpoint.metadata import CheckpointError
-    from bench.export.export import export_checkpoint
+    from bench.ensemble.saved import is_ensemble
+    from bench.export.export import description_file, export_checkpoint
     from bench.export.write import OPSETS
+    from datasets_lib.images.decode import set_pixel_limit
 
     if options.opset not in OPSETS:
         raise CommandError(f"--opset: wanted 18 to 20, found {options.opset}.")
     options.checkpoint = model_file(options.checkpoint)
+    if is_ensemble(options.checkpoint):
+        raise CommandError(
+            f"{printable(options.checkpoint)} is an ensemble: wanted the checkpoint of one model. "
+            "Export its members' checkpoints one by one, or use the ensemble with predict."
+        )
+    set_pixel_limit(options.max_megapixels)
     out = _file_to_write(options)
     try:
         description = export_checkpoint(
@@ -86,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.checkpoint}: {error}") from None
     assert description.check is not None
     print(out)
-    print(out.with_suffix(".json"))
+    print(description_file(out))
     _print_check(description.check)
     if options.format == "onnx":
         print(f"next: {bench_command('predict', out, 'FOLDER', extra='onnx')}", file=sys.stderr)

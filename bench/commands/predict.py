@@ -16,6 +16,7 @@ from bench.commands.case_runs import model_file
 from bench.commands.command import CommandError
 from bench.commands.predict_summary import PredictSummary, rough_threshold, what_next
 from bench.error_text import first_line
+from bench.next_steps import export_command
 from bench.printable import printable
 from models.catalog import MODELS
 
@@ -184,13 +185,23 @@ def _next(
         return
     calibrations = scorer.metadata.calibrations.values()
     drawn = any(own.map_range for heads in calibrations for own in heads.values())
-    exportable = options.checkpoint.suffix == ".pth" and scorer.metadata.model in MODELS
-    yield from what_next(
-        options.checkpoint, options.maps, options.source, drawn=drawn, exportable=exportable
-    )
+    export = ""
+    if options.checkpoint.suffix == ".pth" and scorer.metadata.model in MODELS:
+        own, words = scorer.metadata.preprocessing, _images_to_check_on(options)
+        export = export_command(options.checkpoint, *words, fit=own.fit, tiles=own.tiles)
+    yield from what_next(options.maps, drawn=drawn, export=export)
     if options.threshold is None and options.sensitivity is None:
-        own = calibration_of(scorer.metadata, options.head, options.category)
-        yield from rough_threshold(len(own.scores))
+        calibration = calibration_of(scorer.metadata, options.head, options.category)
+        yield from rough_threshold(len(calibration.scores))
+
+
+def _images_to_check_on(options: argparse.Namespace) -> list[str]:
+    """Return options of ``export``: the same folders of images, if there are some."""
+    folders = [source for source in options.source if Path(source).is_dir()]
+    words = ["--images", *folders] if folders else ["--data-dir", "DATA"]
+    if options.max_megapixels is not None:
+        words += ["--max-megapixels", str(options.max_megapixels)]
+    return words
 
 
 def _within_memory(results: "Iterator[Scored]") -> "Iterator[Scored]":
@@ -240,10 +251,13 @@ def _frames(options: argparse.Namespace) -> "Iterator[Frame | None]":
         if source == "-":
             return piped_frames(sys.stdin.buffer)
         frames = named_frames(source)
-        pictures = options.maps and options.maps.resolve()
-        if pictures is None or Path(source).resolve() not in pictures.parents:
+        if options.maps is None or Path(source).is_file():
             return frames
-        return (frame for frame in frames if pictures not in frame.path.resolve().parents)
+        from bench.predict.pictures import is_picture
+
+        # Folders and patterns may hold the pictures of an earlier run.
+        pictures = options.maps.resolve()
+        return (frame for frame in frames if not is_picture(frame.path.resolve(), pictures))
 
     yield from chain.from_iterable(map(of, options.source))
     if options.watch is not None:

@@ -1,12 +1,10 @@
 """What ``python -m bench predict`` says at its end: counts, where pictures are, what is next."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-from bench.next_steps import bench_command
 
 _MAX_TIMES = 1000  # a stream may never end
 
@@ -42,27 +40,20 @@ class PredictSummary:
             yield f"{self.failed} of {self.count} images could not be predicted"
 
 
-def what_next(
-    model: Path, maps: Path | None, sources: Sequence[str], *, drawn: bool, exportable: bool
-) -> Iterator[str]:
+def what_next(maps: Path | None, *, drawn: bool, export: str) -> Iterator[str]:
     """Yield where the pictures are, and what else the model can do.
 
     Args:
-        model: File of the model.
         maps: Folder of the pictures, where they were asked for.
-        sources: Where the images came from.
         drawn: Whether the model gives maps.
-        exportable: Whether the file can be exported.
+        export: Command that exports the model; empty where none can.
     """
     if maps is not None:
         yield f"pictures in {maps}: heat maps, overlays, and scale.png, which explains the colors"
     elif drawn:
         yield "for pictures of where the defects are: --maps FOLDER"
-    if exportable and maps is not None:
-        folders = [source for source in sources if Path(source).is_dir()]
-        images = ["--images", *folders] if folders else ["--data-dir", "DATA"]
-        command = bench_command("export", model, "--format", "onnx", *images, extra="onnx")
-        yield f"for other programs: {command}"
+    if export and maps is not None:
+        yield f"for other programs: {export}"
 
 
 def rough_threshold(held_out: int) -> Iterator[str]:

@@ -15,9 +15,9 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bench.checkpoint.file import read_checkpoint
+from bench.checkpoint.map_range import map_range
 from bench.checkpoint.metadata import Calibration, CheckpointError, Metadata
 from bench.ensemble.choose import Choice
 from bench.ensemble.members import Member, NoMemberError, read_arrays
@@ -148,21 +148,28 @@ def is_ensemble(path: Path) -> bool:
         return False
 
 
+def has_maps(path: Path) -> bool:
+    """Return whether pictures of an ensemble's maps can be drawn; the file is a whole one."""
+    with ZipFile(path) as archive:
+        metadata, _ = _described(archive.read(_DESCRIPTION))
+    return any(own[HEAD].map_range is not None for own in metadata.calibrations.values())
+
+
 def load_ensemble(path: Path, device: str = "cpu") -> EnsembleScorer:
     """Load what `save_ensemble` wrote; nothing in it is run.
 
     Raises:
-        CheckpointError: The file is damaged, of a newer version, or a member cannot be used.
+        CheckpointError: The file is damaged, of a newer version, or a member cannot be used or be
+            copied to the temporary folder.
         DeviceError: There is no such device.
     """
     try:
-        with ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with ZipFile(path) as archive:
             metadata, scales = _described(archive.read(_DESCRIPTION))
-            members = []
-            for place in range(len(scales)):
-                file = Path(folder, f"{place}.pth")
-                file.write_bytes(archive.read(f"members/{place}.pth"))
-                members.append(load_checkpoint(file, device))
+            members = [
+                _member(archive.read(f"members/{place}.pth"), device)
+                for place in range(len(scales))
+            ]
     except CheckpointError as error:
         raise CheckpointError(f"The ensemble {path} cannot be used: {error}") from None
     except (BadZipFile, KeyError, ValueError, TypeError, RecursionError, OSError) as error:
@@ -171,6 +178,21 @@ def load_ensemble(path: Path, device: str = "cpu") -> EnsembleScorer:
             f"--save, found a damaged one ({error}). Save it again."
         ) from None
     return EnsembleScorer(metadata, members, scales)
+
+
+def _member(content: bytes, device: str) -> Predictor:
+    """Load a member by way of a temporary file: checkpoints are read from files alone."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "member.pth")
+            file.write_bytes(content)
+            return load_checkpoint(file, device)
+    except OSError as error:
+        place = tempfile.tempdir or "of this machine"
+        raise CheckpointError(
+            f"its members could not be copied to the temporary folder {place} "
+            f"({error.strerror or error}). Free some space there, or name another with TMPDIR."
+        ) from None
 
 
 def _described(text: bytes) -> tuple[Metadata, list[MemberScale]]:
@@ -231,11 +253,4 @@ def _calibration(choice: Choice, maps: list[KeptMaps] | None) -> Calibration:
     if maps is None or len({each.maps.shape for each in maps}) > 1 or not bool(normal.any()):
         return own
     values = torch.stack([each.maps[normal] for each in maps]).mean(0)
-    return replace(own, map_range=_range(values), map_range_of="normal test images")
-
-
-def _range(maps: Tensor) -> tuple[float, float]:
-    """Return the range of the colors: the median pixel, and twice as far from it as most peaks."""
-    low = float(np.median(maps.numpy()))
-    peak = calibrated_threshold(maps.amax((1, 2)))
-    return low, low + 2 * max(peak - low, 1e-12)
+    return replace(own, map_range=map_range(values), map_range_of="normal test images")

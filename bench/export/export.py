@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +50,7 @@ def export_checkpoint(
 
     Args:
         path: The checkpoint.
-        out: File to write; its description is ``out`` with ``.json`` in place of its suffix.
+        out: File to write; its description is `description_file` of it.
         files: Real images to compare on, at least 16.
         form: ``onnx`` or ``torch``.
         opset: Version of ONNX's operators.
@@ -99,9 +98,18 @@ def export_checkpoint(
             write(program, temporary, description)
         finally:
             draft.unlink(missing_ok=True)
-    with atomic_path(out.with_suffix(".json")) as temporary:
+    with atomic_path(description_file(out)) as temporary:
         temporary.write_text(description.to_json(indent=1) + "\n", encoding="utf-8")
     return description
+
+
+def description_file(out: Path) -> Path:
+    """Return the file of an export's description, one for each format.
+
+    >>> description_file(Path("model.onnx")).name
+    'model.onnx.json'
+    """
+    return out.with_name(f"{out.name}.json")
 
 
 def exported_model(predictor: Predictor, head: str | None, any_size: bool) -> ExportedModel:
@@ -128,6 +136,8 @@ def exported_model(predictor: Predictor, head: str | None, any_size: bool) -> Ex
 def runner(path: Path, form: Format) -> tuple[RunExport, str]:
     """Return what runs a written file, and its name and version."""
     if form == "onnx":
+        import onnxruntime
+
         scorer = load_onnx(path)
         head = scorer.metadata.heads[0]
 
@@ -135,7 +145,7 @@ def runner(path: Path, form: Format) -> tuple[RunExport, str]:
             found = scorer.run(images)
             return [found.scores[head], *found.maps.values()]
 
-        return run_onnx, f"onnxruntime {version('onnxruntime')}"
+        return run_onnx, f"onnxruntime {onnxruntime.__version__}"
     module, _ = read_torch(path)
 
     def run_torch(images: UInt8) -> list[Any]:

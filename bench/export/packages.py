@@ -1,12 +1,15 @@
 """Packages that exports need; imports none of them."""
 
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from bench.export.errors import ExportError
 from bench.next_steps import extra_command
 
 _PACKAGES = {"torch": ("torch",), "onnx": ("torch", "onnxscript", "onnx")}
-_RUNTIMES = {"torch": (), "onnx": ("onnxruntime",)}
+
+_RUNTIME = "onnxruntime"
+"""Module that runs ONNX files; distributions of several names, such as onnxruntime-gpu, hold it."""
 
 
 def made_by(form: str) -> str:
@@ -18,12 +21,15 @@ def made_by(form: str) -> str:
     Raises:
         ExportError: One of them, or the runtime that exports are checked in, is not installed.
     """
+    if form == "onnx" and find_spec(_RUNTIME) is None:
+        raise _missing(_RUNTIME)
     try:
-        for name in _RUNTIMES[form]:
-            version(name)
         return ", ".join(f"{name} {version(name)}" for name in _PACKAGES[form])
     except PackageNotFoundError as error:
-        raise ExportError(
-            f"ONNX needs the package {error.name}, which is missing. Install it with "
-            f"{extra_command('onnx')}"
-        ) from None
+        raise _missing(error.name) from None
+
+
+def _missing(name: str) -> ExportError:
+    return ExportError(
+        f"ONNX needs the package {name}, which is missing. Install it with {extra_command('onnx')}"
+    )

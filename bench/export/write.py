@@ -60,8 +60,11 @@ def write_torch(program: Any, path: Path, description: Description) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    with quiet(), atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.export.save(program, file, extra_files={KEY: description.to_json()})
+    buffer = io.BytesIO()  # torch's writer ends the process where a disk is full
+    with quiet():
+        torch.export.save(program, buffer, extra_files={KEY: description.to_json()})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read_torch(path: Path) -> tuple[Any, str]:

@@ -1,11 +1,13 @@
 """What `train` prints: what it does, its progress and its results."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.caveats import caveats
 from bench.commands.output import ProgressBar
+from bench.interface.words import in_words
 from bench.metrics.catalog import METRICS
 from bench.printable import printable
 from bench.record import Record
@@ -33,9 +35,10 @@ class Console:
         self._bar: ProgressBar | None = None
         self._phase = ""
         self._began = 0.0
+        self._remarks: set[str] = set()
 
     def begin(self, job: Job) -> None:
-        """Say which case begins."""
+        """Say which case begins, and what is unusual about its images."""
         plan = job.protocol
         self._done += 1
         self._began = time.monotonic()
@@ -46,6 +49,10 @@ class Console:
             f"{self._head()} {job.case.id}: {size}, {passes}, profile {plan.profile}, "
             f"{job.settings.device}"
         )
+        # Said before hours of training, and once for all cases of the same images.
+        if (remark := job.inputs.remark) and remark not in self._remarks:
+            self._remarks.add(remark)
+            self._say(f"  {in_words(remark)}")
 
     def report(self, phase: str, info: Mapping[str, Any]) -> None:
         """Show the progress of training."""
@@ -64,7 +71,7 @@ class Console:
         self._close_bar()
         seconds = time.monotonic() - self._began
         if record.status != "ok":
-            message = (record.error or {}).get("message", "")
+            message = in_words((record.error or {}).get("message", ""))
             self._say(f"  {record.outcome} after {seconds:.0f} s: {message}")
             return
         self._say(f"  {_results(record)}  ({seconds:.0f} s)")
@@ -76,6 +83,11 @@ class Console:
     def found(self, record: Record, origin: str) -> None:
         """Print that a case had already been finished."""
         self._say(f"  already finished, by {origin}; rerun=True trains it again")
+
+    def close(self, records: Sequence[Record]) -> None:
+        """Print what weakens the results of all cases, as a session does."""
+        for line in caveats([record for record in records if record.status == "ok"], {}):
+            self._say(in_words(line))
 
     def _head(self) -> str:
         return f"[{self._done}/{self._total}]" if self._total > 1 else "train"

@@ -1,5 +1,6 @@
 """What every training of a process shares: folders, seed, device, profile."""
 
+import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -7,11 +8,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bench.arguments import expression
 from bench.environment import cuda_present, default_precision
 from bench.interface.errors import TrainingError
 from bench.near_names import did_you_mean
 from bench.protocol import PROFILES
 from bench.settings import Settings
+from bench.writable import why_not_writable
+from datasets_lib.images.bit_depth import BITS
 from datasets_lib.paths import absolute_path, data_dirs, default_cache_dir
 
 Folder = str | os.PathLike[str]
@@ -31,8 +35,8 @@ class Globals:
         output_dir: Folder that ``<dataset>/<category>/<model>`` and the records are written below.
         seed: Seed of every training; None means each protocol's own, 42 for the anomaly zoo.
         num_workers: Threads that read a classification set too large for memory.
-        pin_memory: Accepted for the sake of older scripts: images that do not fit on the device are
-            always pinned.
+        pin_memory: Accepted for the sake of older scripts: batches of images that do not fit on the
+            device are always pinned.
         persistent_workers: Accepted for the same reason: images are decoded once and stay in
             memory, so that no worker feeds them.
         profile: Budgets and recipes: ``smoke``, ``standard``, ``original`` or ``paper``.
@@ -44,6 +48,10 @@ class Globals:
         panels: Whether a picture of every test image is drawn, next to the plots of a run.
         measurements: Whether speed, memory and size are measured, which takes up to ten seconds.
         tensorboard: Whether TensorBoard event files are written.
+        bits: Number of bits that cameras fill in 16-bit image files, such as 12.
+        split_by: Regular expression of the prefix of a file name; images of one prefix, such as
+            shots of one part, stay on one side of splits by hash. Empty: each image is on its own.
+        max_megapixels: Maximum size of an image; None means Pillow's limit, 89.
         verbose: Whether progress and results are printed.
     """
 
@@ -62,6 +70,9 @@ class Globals:
     panels: bool = True
     measurements: bool = True
     tensorboard: bool = False
+    bits: int = 16
+    split_by: str = ""
+    max_megapixels: int | None = None
     verbose: bool = True
 
 
@@ -114,14 +125,15 @@ def changed(before: Globals, given: Mapping[str, Any]) -> Globals:
         raise TrainingError(
             f"profile '{after.profile}': wanted one of {', '.join(PROFILES)}. Correct the name."
         )
-    for name, low in (("seed", 0), ("num_workers", 0)):
+    for name, low in (("seed", 0), ("num_workers", 0), ("max_megapixels", 1)):
         value = getattr(after, name)
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
-        if not (whole or (name == "seed" and value is None)):
+        if not (whole or (value is None and getattr(Globals, name) is None)):
             raise TrainingError(
                 f"{name}: wanted a whole number of at least {low}, found {value!r}."
             )
     _check_device(after)
+    _check_images(after)
     return after
 
 
@@ -137,6 +149,21 @@ def _check_device(chosen: Globals) -> None:
         )
 
 
+def _check_images(chosen: Globals) -> None:
+    """Raise `TrainingError` for a number of bits or an expression of names that cannot be."""
+    if not isinstance(chosen.bits, int) or chosen.bits not in BITS:
+        raise TrainingError(
+            f"bits: wanted a whole number from {BITS[0]} to {BITS[-1]}, found {chosen.bits!r}."
+        )
+    try:
+        expression(chosen.split_by)
+    except (argparse.ArgumentTypeError, TypeError) as error:
+        raise TrainingError(
+            f"split_by: wanted a regular expression of the start of file names, such as "
+            f"'part[0-9]+', found {chosen.split_by!r} ({error})."
+        ) from None
+
+
 def settings_of(chosen: Globals, **options: Any) -> Settings:
     """Return the settings of a session that does what the globals say.
 
@@ -145,9 +172,16 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
         options: Fields of the settings that belong to one call.
 
     Raises:
-        TrainingError: A folder of weights is missing.
+        TrainingError: A folder of weights is missing, or the one of files or of the cache cannot
+            be written to.
     """
-    cache_dir = _path(chosen.cache_dir or default_cache_dir())
+    cache_dir, results_dir = (
+        _path(chosen.cache_dir or default_cache_dir()),
+        _path(chosen.output_dir),
+    )
+    for name, folder in (("output_dir", results_dir), ("cache_dir", cache_dir)):
+        if problem := why_not_writable(name, folder):
+            raise TrainingError(problem)
     device = chosen.device or ("cuda" if cuda_present() else "cpu")
     given = None if chosen.dataset_dir is None else list(_paths(chosen.dataset_dir))
     weights_dirs = _paths(chosen.backbone_dir or ())
@@ -162,13 +196,16 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
         device=device,
         data_dirs=data_dirs(given, cache_dir),
         weights_dirs=weights_dirs,
-        results_dir=_path(chosen.output_dir),
+        results_dir=results_dir,
         cache_dir=cache_dir,
         plugins=_paths(chosen.plugins),
         precision=chosen.precision or default_precision(device),
         save_models=True,
         workers=max(1, chosen.num_workers),
         seed_base=chosen.seed,
+        bits=chosen.bits,
+        split_by=chosen.split_by,
+        max_megapixels=chosen.max_megapixels,
         panels=chosen.panels,
         measurements=chosen.measurements,
         **options,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.case import Case
+from bench.file_names import shortened
 from bench.interface.threshold_report import Scores, threshold_report
 from bench.record import Record
 from datasets_lib.atomic import atomic_path
@@ -100,11 +101,12 @@ def _plot_names(artifact: str, stem: str, heads: list[str]) -> Iterator[str]:
 
 def _link_panels(panels: Path, folder: Path, stem: str) -> None:
     """Link the picture of each test image, and remove those of an earlier run."""
-    pictures = {
-        f"image_{stem}_{'_'.join(file.relative_to(panels).with_suffix('').parts)}.png": file
-        for file in sorted(panels.rglob("*.png"))
-    }
-    for old in folder.glob(f"image_{stem}_*.png"):
+    start, end = f"image_{stem}_", ".png"
+    pictures = {}
+    for file in sorted(panels.rglob(f"*{end}")):
+        name = "_".join(file.relative_to(panels).with_suffix("").parts)
+        pictures[f"{start}{shortened(name, len(start) + len(end))}{end}"] = file
+    for old in folder.glob(f"{start}*{end}"):
         if old.name not in pictures:
             old.unlink()
     for name, file in pictures.items():

@@ -17,6 +17,7 @@ from bench.interface.defaults import Globals, changed, get_globals, settings_of
 from bench.interface.errors import TrainingError
 from bench.interface.events import EventWriter
 from bench.interface.outputs import output_folder, write_outputs
+from bench.interface.words import in_words
 from bench.provenance.currency import origin
 from bench.record import Record
 from bench.remedy import remedy
@@ -36,19 +37,6 @@ if TYPE_CHECKING:
 
 _MAX_PROBLEMS = 5
 _MIN_SIZE = 16
-_NAMES = {
-    "--weights-dir": "backbone_dir",
-    "--data-dir": "dataset_dir",
-    "--results-dir": "output_dir",
-    "--cache-dir": "cache_dir",
-    "--image-size": "img_size",
-    "--multi-class": "multi_class",
-    "--overlap": "overlap",
-    "--tiles": "tiles",
-    "--fit": "fit",
-    "--shots": "shots",
-}
-"""Session options by their names in this interface."""
 
 _runner: "InlineRunner | None" = None
 
@@ -140,7 +128,7 @@ def train(
         return records
     if records[0].status != "ok":
         message = (records[0].error or {}).get("message", "")
-        raise TrainingError(f"{records[0].key.id}: {records[0].outcome}. {_in_words(message)}")
+        raise TrainingError(f"{records[0].key.id}: {records[0].outcome}. {in_words(message)}")
     return records[0]
 
 
@@ -191,7 +179,7 @@ class _Session:
             load_extensions(settings.plugins)
             found = available_datasets(settings.data_dirs)
         except (ExtensionError, DatasetError) as error:
-            raise TrainingError(_in_words(str(error))) from None
+            raise TrainingError(in_words(str(error))) from None
         cases = cases_of(datasets, categories, models, variant, Places(found, settings.data_dirs))
         finder = Finder(settings, found, tapped_layers(cases))
         jobs = _jobs(finder, cases)
@@ -199,7 +187,9 @@ class _Session:
             _check_resumable(jobs)
         console = Console(len(jobs), verbose=self._chosen.verbose)
         finished = Finished(self._store)
-        return [self._one(_renewed(job, finder), finished, console) for job in jobs]
+        records = [self._one(_renewed(job, finder), finished, console) for job in jobs]
+        console.close(records)
+        return records
 
     def _one(self, job: Job, finished: Finished, console: Console) -> Record:
         console.begin(job)
@@ -253,7 +243,7 @@ class _Session:
                 self._store.append(job.failed_record("interrupted", "Interrupted by the user."))
             raise
         if record.status == "skipped":
-            raise TrainingError((record.error or {}).get("message", ""))
+            raise TrainingError(in_words((record.error or {}).get("message", "")))
         self._append(record)
         if events is not None and record.status == "ok":
             events.finish(record)
@@ -263,7 +253,7 @@ class _Session:
         try:
             self._store.append(record)
         except StoreError as error:
-            raise TrainingError(str(error)) from None
+            raise TrainingError(in_words(str(error))) from None
 
 
 def _asks_for_one(
@@ -335,13 +325,6 @@ def _check_resumable(jobs: Sequence[Job]) -> None:
         )
 
 
-def _in_words(text: str) -> str:
-    """Return a message of the harness with the interface's names for its options."""
-    for option, name in _NAMES.items():
-        text = text.replace(option, name)
-    return text
-
-
 def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
     """Return a job for every case.
 
@@ -353,9 +336,9 @@ def _jobs(finder: Finder, cases: Sequence[Case]) -> list[Job]:
         try:
             jobs.append(finder.job(case))
         except CaseSkipped as skip:
-            problems[_in_words(str(skip))] = _command(skip, finder)
+            problems[in_words(str(skip))] = _command(skip, finder)
         except (DatasetError, RecipeError, WeightsError) as error:
-            problems[_in_words(str(error))] = ""
+            problems[in_words(str(error))] = ""
     if problems:
         shown = [
             f"{text}\n  {command}" if command else text

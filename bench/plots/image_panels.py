@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.file_names import shortened
 from bench.plots.error_panels import verdict_of
 from bench.plots.errors import normal_scale
 from bench.plots.glyphs import drawable
@@ -77,7 +78,8 @@ def file_names(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         stem = re.sub(r"\.[^./]*$", "", name).removeprefix("test/").replace("/", "_")
         taken[stem] = taken.get(stem, 0) + 1
-        yield stem if taken[stem] == 1 else f"{stem}_{taken[stem]}"
+        own = stem if taken[stem] == 1 else f"{stem}_{taken[stem]}"
+        yield shortened(own, len(".png"))
 
 
 def _picture(panels: Panels, row: int, scale: tuple[float, float] | None) -> "Image":

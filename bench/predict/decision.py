@@ -86,10 +86,16 @@ def calibration_of(metadata: Metadata, head: str | None, category: str | None) -
     by_category = metadata.calibrations
     if not by_category:
         return Calibration()
-    if "" in by_category and not category:
+    if "" in by_category:  # a model of one category, or of none
+        if category and category != metadata.category:
+            whose = f"of {metadata.category}" if metadata.category else "of no category"
+            raise RuleError(
+                f"--category {category}: wanted none, since this model is {whose} alone. Leave it "
+                "out."
+            )
         category = ""
     if category is None or category not in by_category:
-        names = ", ".join(filter(None, by_category)) or metadata.category
+        names = ", ".join(by_category)
         found = f"found '{category}'" if category else "found none"
         raise RuleError(
             f"What a score means depends on the category: wanted --category with one of {names}, "

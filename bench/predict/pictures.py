@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.checkpoint.metadata import Calibration, Preprocessing
+from bench.file_names import shortened
 from bench.plots.heat import colors_of, overlaid, shown_heat
 from bench.predict.preprocessing import on_image
 from bench.predict.stream import Floats
@@ -17,6 +18,10 @@ from datasets_lib.atomic import atomic_path
 from datasets_lib.images.decode import to_rgb
 
 _CYAN = (0, 229, 255)
+_HEAT, _OVERLAY, _SCALE = "_heat.png", "_overlay.png", "scale.png"
+
+_OTHERS = len(f".{_OVERLAY}.12345678.tmp")
+"""Bytes around a stem in the longest name of a picture, which `atomic_path` gives it at first."""
 
 RGB = npt.NDArray[np.uint8]
 
@@ -43,6 +48,8 @@ class Pictures:
     def draw(self, data: bytes, path: Path, values: Floats, place: str) -> list[Path]:
         """Write ``PLACE_heat.png`` and ``PLACE_overlay.png`` at the image's own size.
 
+        A name that would be too long for a file is cut and ends in a hash.
+
         Args:
             data: Contents of the image file.
             path: Its path.
@@ -61,7 +68,12 @@ class Pictures:
         overlay = overlaid(np.asarray(image), heat)
         if self.contour is not None:
             overlay[_outline(whole > self.contour)] = _CYAN
-        return [self._save(colors, f"{place}_heat"), self._save(overlay, f"{place}_overlay")]
+        target = self.folder / place
+        stem = shortened(target.name, _OTHERS)
+        return [
+            _save(pixels, target.with_name(stem + end))
+            for pixels, end in ((colors, _HEAT), (overlay, _OVERLAY))
+        ]
 
     def draw_scale(self) -> Path:
         """Write ``scale.png``, the colors with their values.
@@ -75,7 +87,7 @@ class Pictures:
         low, high = self._range
         figure = new_figure(4, 1.1, arranged=False)
         draw_color_bar(figure.add_axes((0.05, 0.8, 0.9, 0.15)), low, (low + high) / 2, high)
-        return save(figure, self.folder / "scale.png")
+        return save(figure, self.folder / _SCALE)
 
     def colors(self, values: Floats) -> tuple[Floats, RGB]:
         """Return the heat ``(H, W)`` in [0, 1] of a map, and its colors ``(H, W, 3)``."""
@@ -88,13 +100,29 @@ class Pictures:
         low, high = self.calibration.map_range or (0.0, 1.0)
         return low, max(high, low + 1e-12)
 
-    def _save(self, pixels: RGB, name: str) -> Path:
-        path = self.folder / f"{name}.png"
-        buffer = BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
-        return path
+
+def is_picture(file: Path, folder: Path) -> bool:
+    """Return whether a file is one that `Pictures` write into a folder, by its name.
+
+    Args:
+        file: Absolute path of the file.
+        folder: Absolute path of the folder.
+
+    Example:
+        >>> maps = Path("/parts/maps")
+        >>> is_picture(maps / "good/1_heat.png", maps), is_picture(maps / "good/1.png", maps)
+        (True, False)
+    """
+    drawn = file.name.endswith((_HEAT, _OVERLAY)) and folder in file.parents
+    return drawn or file == folder / _SCALE
+
+
+def _save(pixels: RGB, path: Path) -> Path:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    return path
 
 
 def _outline(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,9 @@
 
 import shlex
 
-from bench.next_steps import bench_command, extra_command, find_test_folder
+import pytest
+
+from bench.next_steps import bench_command, export_command, extra_command, find_test_folder
 
 
 def test_commands_begin_as_this_process_was_started(monkeypatch, tmp_path):
@@ -21,7 +23,21 @@ def test_commands_begin_as_this_process_was_started(monkeypatch, tmp_path):
 def test_test_images_are_found_in_usual_layouts(tmp_path):
     for folder in ("a/parts/abnormal", "b/mvtec/bottle/test", "b/other/images"):
         (tmp_path / folder).mkdir(parents=True)
-    dirs = [tmp_path / "a", tmp_path / "b"]
-    assert find_test_folder(dirs, "parts", "all") == tmp_path / "a/parts/abnormal"
-    assert find_test_folder(dirs, "mvtec", "bottle") == tmp_path / "b/mvtec/bottle/test"
-    assert find_test_folder(dirs, "other", None) is None
+    assert find_test_folder([tmp_path / "a/parts"]) == tmp_path / "a/parts/abnormal"
+    roots = [tmp_path / "b/mvtec/cable", tmp_path / "b/mvtec/bottle"]
+    assert find_test_folder(roots) == tmp_path / "b/mvtec/bottle/test"
+    assert find_test_folder([tmp_path / "b/other"]) is None
+
+
+@pytest.mark.parametrize(
+    ("fit", "tiles", "ending"),
+    [
+        ("squash", None, "--format onnx --images FOLDER"),
+        ("pad", None, "--format onnx --frames --images FOLDER"),
+        ("squash", (2, 3), ""),
+    ],
+)
+def test_an_export_is_suggested_as_it_works(tmp_path, fit, tiles, ending):
+    command = export_command(tmp_path / "m.pth", "--images", "FOLDER", fit=fit, tiles=tiles)
+    assert command.endswith(ending)
+    assert bool(command) == bool(ending)

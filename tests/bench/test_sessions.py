@@ -23,7 +23,7 @@ def session(tiny_options, run_session):
     return lambda *more: run_session(*tiny_options, *more)
 
 
-MEASURED = ("--measure-seconds", "10")
+MEASURED = ("--measure-seconds", "60")
 """Enough for every figure, even while other tests run in parallel."""
 
 

@@ -1,6 +1,7 @@
 """The summary of a session: counts, speeds that were disturbed, why nothing ran, what is next."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from bench.summary import write_summary
 def summary(tmp_path):
     """Return the lines of the summary of a session with some records."""
 
-    def summarize(records, selected=1, **fields):
+    def summarize(records, selected=1, *, options=None, **fields):
         lines = []
         option = SimpleNamespace(keyword="tiny", markexpr="")
         manager = SimpleNamespace(get_plugin=lambda _: SimpleNamespace(testscollected=selected))
@@ -26,7 +27,8 @@ def summary(tmp_path):
             stats={"deselected": [None] * 9, **fields.pop("stats", {})},
         )
         folders = ((tmp_path / "data",), ())
-        settings = Settings("smoke", "cpu", *folders, tmp_path, tmp_path / "cache")
+        places = tmp_path, tmp_path / "cache"
+        settings = Settings("smoke", "cpu", *folders, *places, **(options or {}))
         outcomes = fields.pop("outcomes", Counter(record.outcome for record in records))
         write_summary(terminal, Tally(records=records, outcomes=outcomes, **fields), settings)
         return lines
@@ -102,6 +104,30 @@ def test_failures_of_data_are_answered_with_the_command_that_lists_bad_files(
     command = f"python -m bench data verify {names} --data-dir {tmp_path / 'data'}"
     said = [line for line in summary(records) if line.startswith("next")]
     assert said == ([f"next         {command}  (lists every bad file)"] if names else [])
+
+
+@pytest.mark.parametrize("folder", ["부품", "custom/부품"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "--format onnx --data-dir data"),
+        ({"fit": "pad"}, "--format onnx --frames --data-dir data"),
+        ({"max_megapixels": 200}, "--format onnx --data-dir data --max-megapixels 200"),
+        ({"tiles": (1, 2)}, None),
+    ],
+)
+def test_the_commands_that_use_a_saved_model_work_as_printed(
+    summary, tmp_path, monkeypatch, write_category, folder, options, words
+):
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write_category(tmp_path / "data" / folder / "너트", 1, 1, 1)
+    record = replace(make("padim_resnet18", "bupum.neoteu"), artifacts={"model": "model.pth"})
+    said = summary([record], options={"save_models": True, **options})
+    predict, *export = [line.split(maxsplit=1)[1] for line in said if line.startswith("next")]
+    images = f"data/{folder}/너트/test"
+    assert predict == f"python -m bench predict model.pth '{images}' --maps maps"
+    assert export == ([f"python -m bench export model.pth {words}"] if words else [])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from fake_records import make
 
 from bench import tune
 from bench.__main__ import main
+from bench.store import StoreError
 from datasets_lib.surface import CATEGORIES
 from models.catalog import MODELS
 
@@ -53,6 +54,26 @@ def test_candidates_with_failed_runs_come_last(recipes, tmp_path, monkeypatch, c
     ranked = tune.tune("rd_resnet18", SimpleNamespace(runs_dir=tmp_path))
     assert [recipe for recipe, _ in ranked] == [recipes[2], recipes[1], recipes[0]]
     assert capsys.readouterr().out.splitlines()[1].endswith(": crash: it broke")
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_a_run(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(tune, "tune", lambda *_: pytest.fail("a candidate ran"))
+    for out, cache, said in (("file/out", "cache", "--out "), ("out", "file/cache", "$PROVING_")):
+        monkeypatch.setenv("PROVING_GROUND_CACHE", str(tmp_path / cache))
+        assert main(["tune", "rd_resnet18", "--out", str(tmp_path / out)]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(said)
+        assert "file is not a folder" in err
+
+
+def test_a_record_that_cannot_be_stored_names_the_folders_option(monkeypatch, capsys):
+    def fail(*_):
+        raise StoreError("Choose another place with --results-dir.")
+
+    monkeypatch.setattr(tune, "tune", fail)
+    assert main(["tune", "rd_resnet18"]) == 2
+    assert capsys.readouterr().err == "Choose another place with --out.\n"
 
 
 @pytest.mark.parametrize(("auroc", "code"), [(0.9, 0), (None, 1)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench.__main__ import main
+from bench.ensemble import saved
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ensemble"))
 from kept_runs import keep_run
@@ -44,6 +45,16 @@ def test_the_report_names_members_gains_and_a_conclusion(ensemble, tmp_path):
     assert code == 0
     assert (tmp_path / "E.md").read_text() == out
     assert str(tmp_path / "E.md") in out_again
+
+
+@pytest.mark.parametrize("maps", [True, False])
+def test_the_command_that_uses_a_saved_ensemble_asks_for_maps_where_it_has_some(
+    ensemble, tmp_path, monkeypatch, maps
+):
+    monkeypatch.setattr(saved, "save_ensemble", lambda choice, path: path)
+    monkeypatch.setattr(saved, "has_maps", lambda path: maps)
+    _, _, err = ensemble("--save", str(tmp_path / "two.pth"))
+    assert err.endswith("two.pth FOLDER --maps maps\n" if maps else "two.pth FOLDER\n")
 
 
 def test_cases_are_selected_as_in_pytest(ensemble):

@@ -255,6 +255,59 @@ def test_pictures_are_not_predicted_themselves(predict, images):
     assert (code, len(lines_of(out))) == (0, 3)
 
 
+@pytest.mark.parametrize("maps", ["maps", "spot"])
+def test_pictures_are_not_predicted_by_a_pattern_either(predict, images, maps):
+    pattern, maps = f"{images}/**/*.png", images / maps
+    for _ in range(2):
+        code, out, _ = predict(pattern, "--maps", maps)
+        assert (code, len(lines_of(out))) == (0, 6)
+    code, out, _ = predict(pattern, maps / "0_heat.png", "--maps", maps)
+    assert len(lines_of(out)) == 7  # a file that is named is wanted
+
+
+def test_a_long_name_does_not_end_a_stream(predict, images, tmp_path):
+    long = f"{76 * '가'}-1"  # 230 bytes
+    (images / "good" / "1.png").rename(images / "good" / f"{long}.png")
+    code, out, _ = predict(images / "good", "--maps", tmp_path / "maps")
+    assert (code, len(lines_of(out))) == (0, 3)
+    names = [file.name for file in (tmp_path / "maps").iterdir()]
+    assert len(names) == 7
+    assert sum(name.startswith(long[:60]) for name in names) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({}, "--format onnx --images"), ({"fit": "pad"}, "--format onnx --frames --images")],
+)
+def test_the_export_that_is_suggested_is_one_that_works(predict, images, tmp_path, fields, words):
+    path = tmp_path / "model.pth"
+    save_padim(path, preprocessing=Preprocessing(64, 64, **fields))
+    _, _, err = predict(images, "--maps", tmp_path / "maps", checkpoint=path)
+    assert f"bench export {path} {words} {images}\n" in err
+    _, _, err = predict(
+        images, "--maps", tmp_path / "maps", "--max-megapixels", 100, checkpoint=path
+    )
+    assert f"{words} {images} --max-megapixels 100\n" in err
+
+
+def test_no_export_is_suggested_for_a_model_of_tiles(predict, images, tmp_path):
+    path = tmp_path / "model.pth"
+    save_padim(path, preprocessing=Preprocessing(64, 128, tiles=(1, 2)))
+    code, _, err = predict(images, "--maps", tmp_path / "maps", checkpoint=path)
+    assert code == 0
+    assert "bench export" not in err
+
+
+def test_the_category_of_a_model_of_one_may_be_named(predict, images):
+    code, out, _ = predict(images, "--category", "tile")
+    assert code == 0
+    same = [line["threshold"] for line in lines_of(predict(images)[1])]
+    assert [line["threshold"] for line in lines_of(out)] == same
+    code, out, err = predict(images, "--category", "bolt")
+    assert (code, out) == (2, "")
+    assert "--category bolt: wanted none, since this model is of tile alone" in err
+
+
 def test_a_source_without_images_keeps_earlier_results(predict, images, tmp_path):
     out = tmp_path / "out.jsonl"
     out.write_text("earlier\n")

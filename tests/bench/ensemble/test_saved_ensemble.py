@@ -1,7 +1,11 @@
 """A saved ensemble predicts the mean of its members' standardized predictions."""
 
+import errno
 import json
+import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
@@ -13,7 +17,7 @@ from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.commands.predict import load_scorer
 from bench.ensemble.choose import choose
 from bench.ensemble.members import NoMemberError, panels
-from bench.ensemble.saved import is_ensemble, load_ensemble, save_ensemble
+from bench.ensemble.saved import has_maps, is_ensemble, load_ensemble, save_ensemble
 from bench.predict.predictor import load_checkpoint
 
 DEFECTIVE = np.arange(60) % 5 < 2
@@ -99,6 +103,27 @@ def test_a_changed_file_is_refused(choice, tmp_path, fields, part):
     changed(path, **fields)
     with pytest.raises(CheckpointError, match=part):
         load_ensemble(path)
+
+
+@pytest.mark.parametrize("maps", [True, False])
+def test_it_says_whether_its_maps_can_be_drawn(choice, tmp_path, maps):
+    if not maps:
+        (tmp_path / choice.chosen.members[0].record.artifacts["maps"]).unlink()
+    assert has_maps(save_ensemble(choice, tmp_path / "two.ensemble")) == maps
+
+
+def test_a_full_temporary_folder_is_not_called_damage(choice, tmp_path, monkeypatch):
+    path = save_ensemble(choice, tmp_path / "two.ensemble")
+
+    def fail(file, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said = rf"temporary folder {tmp_path} \(No space left on device\).*TMPDIR"
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load_ensemble(path)
+    assert "damaged" not in str(caught.value)
 
 
 def test_a_truncated_file_is_refused(choice, tmp_path):

@@ -1,9 +1,13 @@
 """The parts of an export that need no other package: pixels, comparison, description."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -11,15 +15,16 @@ import torch
 from PIL import Image
 from saved_models import SIDE, describe, gray, save_padim
 
+from bench.__main__ import main
 from bench.checkpoint.metadata import CheckpointError, Preprocessing
-from bench.export import packages
+from bench.export import export, packages
 from bench.export.check import _difference, compare
 from bench.export.description import KEY, Description, ExportCheck, read_description
 from bench.export.errors import ExportError
 from bench.export.export import exported_model
 from bench.export.graph import ExportedModel, resize
 from bench.export.images import dataset_images
-from bench.export.onnx_file import load_onnx, of_head
+from bench.export.onnx_file import OnnxScorer, load_onnx, of_head
 from bench.export.packages import made_by
 from bench.export.write import quiet, write_onnx
 from bench.predict.predictor import Predictor, load_checkpoint
@@ -205,8 +210,83 @@ def test_packages_that_an_export_needs_are_named_before_it_begins(monkeypatch):
 
     monkeypatch.setattr(packages, "version", version)
     assert made_by("torch") == "torch 1.0"
-    with pytest.raises(ExportError, match=r"needs the package onnxruntime.*Install it with"):
-        made_by("onnx")
+    for spec, missing in ((None, "onnxruntime"), (True, "onnxscript")):
+        monkeypatch.setattr(packages, "find_spec", lambda _, spec=spec: spec)
+        with pytest.raises(ExportError, match=rf"needs the package {missing},.*Install it with"):
+            made_by("onnx")
+
+
+def test_a_runtime_for_gpus_is_onnxruntime_too(monkeypatch):
+    """Its distribution is called onnxruntime-gpu."""
+
+    def version(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    own = Description(describe("padim_resnet18"), "ab" * 32, "onnx", True, 18, "torch 2")
+    monkeypatch.setattr(packages, "version", version)
+    monkeypatch.setattr(packages, "find_spec", lambda _: True)
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(export, "load_onnx", lambda _: OnnxScorer(None, own))
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(__version__="1.32"))
+    assert made_by("onnx") == "torch 1.0, onnxscript 1.0, onnx 1.0"
+    assert export.runner("model.onnx", "onnx")[1] == "onnxruntime 1.32"
+
+
+def test_each_format_has_a_description_of_its_own(tmp_path):
+    files = [export.description_file(tmp_path / f"m{end}") for end in export.SUFFIXES.values()]
+    assert [file.name for file in files] == ["m.onnx.json", "m.pt2.json"]
+
+
+_WRITE_PROGRAM = """
+import resource, sys, torch
+from pathlib import Path
+from saved_models import describe
+from bench.export.description import Description
+from bench.export.write import write_torch
+program = torch.export.export(torch.nn.Linear(512, 512), (torch.zeros(1, 512),))
+own = Description(describe("padim_resnet18"), "ab" * 32, "torch", True, None, "torch 2")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_torch(program, Path(sys.argv[1]), own)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(root, tmp_path):
+    paths = os.pathsep.join([str(root), str(root / "tests" / "bench")])
+    done = subprocess.run(
+        [sys.executable, "-c", _WRITE_PROGRAM, str(tmp_path / "model.pt2")],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "File too large\n"), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_ensemble_is_named_as_what_it_is(tmp_path, capsys):
+    with ZipFile(tmp_path / "two.pth", "w") as archive:
+        archive.writestr("ensemble.json", "{}")
+    assert main(["export", str(tmp_path / "two.pth"), "--format", "torch"]) == 2
+    assert "two.pth is an ensemble: wanted the checkpoint of one" in capsys.readouterr().err
+
+
+def test_the_limit_of_images_can_be_raised(files, tmp_path, monkeypatch, capsys):
+    """As the message about an image beyond it says."""
+
+    def stop(*_, **__):
+        raise ExportError(f"up to {Image.MAX_IMAGE_PIXELS} pixels")
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(export, "export_checkpoint", stop)
+    arguments = [str(tmp_path / "padim.pth"), "--format", "torch", "--images", str(files[0])]
+    for limit, said in (([], "up to 1000 pixels"), (["--max-megapixels", "9"], "up to 9000000 p")):
+        assert main(["export", *arguments, *limit]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

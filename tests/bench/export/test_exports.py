@@ -53,9 +53,9 @@ def test_onnxruntime_alone_predicts_what_the_checkpoint_does(saved, root, capsys
     images = str(saved / "images")
     assert main(["export", str(saved / "padim.pth"), "--images", images]) == 0
     out, err = capsys.readouterr()
-    assert out.split() == [str(saved / "padim.onnx"), str(saved / "padim.json")]
+    assert out.split() == [str(saved / "padim.onnx"), str(saved / "padim.onnx.json")]
     assert "largest difference" in err
-    described = json.loads((saved / "padim.json").read_text())
+    described = json.loads((saved / "padim.onnx.json").read_text())
     assert described["check"]["difference"] < 1e-4
     assert described["check"]["images"] == 24
     assert described["checkpoint"]["model"] == "padim_resnet18"

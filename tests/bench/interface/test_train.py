@@ -11,7 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import TrainingError, clear_memory, get_globals, set_globals, train, train_models
+from bench import (
+    TrainingError,
+    caveats,
+    clear_memory,
+    get_globals,
+    set_globals,
+    train,
+    train_models,
+)
+from bench.checkpoint.file import read_checkpoint
 from bench.interface.console import Console
 from bench.interface.training import _asks_for_one
 from bench.metrics.thresholds import confusion
@@ -314,6 +323,41 @@ def test_data_that_are_edited_while_another_case_trains_are_recorded_as_they_are
     _, edited = train("tiny", ["tile", "zebra"], "padim-resnet18", **SMALL)
     assert edited.status == "ok"
     assert edited.key.data != before.key.data
+
+
+@pytest.fixture
+def camera(outputs):
+    """A dataset of a 12-bit camera, in its 16-bit files."""
+    rng = np.random.default_rng(0)
+    for kind in ("normal", "abnormal"):
+        folder = outputs.parent / "data" / "camera" / kind
+        folder.mkdir(parents=True)
+        for n in range(10):
+            pixels = rng.integers(0, 4096, (64, 64), dtype=np.uint16)
+            pixels[0, 0] = 4095
+            Image.fromarray(pixels).save(folder / f"part{n % 2}_{n}.png")
+
+
+def test_images_of_a_camera_of_fewer_bits_are_remarked_on_and_scaled(outputs, camera, capsys):
+    remark = "become 17 gray levels: read them with bits=12"
+    for models, options in ((["padim", "dfm_resnet18"], {}), (["padim"], {"bits": 12})):
+        record, *_ = train("camera", None, models, verbose=True, **options, **SMALL)
+        said = capsys.readouterr().out
+        assert said.count(remark) == (not options)  # once for all models
+        assert "come from as few as 1 held-out image, fewer than 19" in said
+        metadata = read_checkpoint(outputs / record.artifacts["model"]).metadata
+        assert metadata.preprocessing.bits == options.get("bits", 16)
+
+
+def test_images_are_split_by_the_prefix_of_their_names(outputs, camera):
+    record = train("camera", None, "padim", split_by="part[0-9]+", max_megapixels=1, **SMALL)
+    assert record.fingerprints["split_by"] == "part[0-9]+"
+
+
+def test_missed_defects_are_named_at_the_end_of_a_call(outputs, monkeypatch, capsys):
+    monkeypatch.setattr(caveats, "missed_defects", lambda records: (r.case.id for r in records))
+    record = train(*PADIM, verbose=True, **SMALL)
+    assert capsys.readouterr().out.splitlines()[-1] == record.case.id
 
 
 def test_images_of_another_shape_are_padded_and_tiled(outputs):

@@ -3,7 +3,8 @@
 import pytest
 
 from bench import TrainingError, train
-from bench.store import Store
+from bench.interface import training
+from bench.store import Store, StoreError
 
 
 @pytest.mark.parametrize(
@@ -71,12 +72,38 @@ def test_missing_weights_name_the_file_the_places_and_the_command(outputs, tmp_p
         ({"backbone_dir": "nowhere"}, "nowhere"),
         ({"dataset_dir": "nowhere"}, "dataset_dir"),
         ({"augmentation": "flip"}, "flips"),
+        ({"bits": 7}, "bits: wanted a whole number from 8 to 16, found 7"),
+        ({"bits": "12"}, "bits.*found '12'"),
+        ({"split_by": "part["}, "split_by: wanted a regular expression"),
+        ({"split_by": None}, "split_by.*found None"),
+        ({"max_megapixels": 0}, "max_megapixels.*at least 1"),
     ],
 )
 def test_an_option_that_cannot_be(outputs, options, keyword):
     with pytest.raises(TrainingError, match=keyword):
         train("tiny", "tile", "rd_resnet18", pretrained=False, **options)
     assert not Store(outputs / "runs").records()
+
+
+@pytest.mark.parametrize("name", ["output_dir", "cache_dir"])
+def test_a_folder_that_cannot_be_written_is_named_before_training(
+    outputs, tmp_path, monkeypatch, name
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(training, "_the_runner", lambda: pytest.fail("a case ran"))
+    with pytest.raises(TrainingError, match=rf"{name} .*file/here: wanted a folder.*not a folder"):
+        train("tiny", "tile", "padim", pretrained=False, **{name: tmp_path / "file" / "here"})
+
+
+def test_a_record_that_cannot_be_stored_is_an_error_in_the_words_of_this_interface(
+    outputs, monkeypatch
+):
+    def fail(store, record):
+        raise StoreError("Free some disk space or choose another place with --results-dir.")
+
+    monkeypatch.setattr(Store, "append", fail)
+    with pytest.raises(TrainingError, match="another place with output_dir"):
+        train("tiny", "tile", "padim", pretrained=False, img_size=64)
 
 
 def test_one_pass_models_have_nothing_to_resume(outputs, tmp_path):
