@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.run.measure import memory
-from bench.run.measure.memory import measure_memory, peak_host_memory
+from bench.run.measure.memory import make_room, measure_memory, peak_host_memory
 
 MB = 1_000_000
 
@@ -32,6 +32,16 @@ def test_peak_sees_an_allocation_that_is_gone():
     assert 190 * MB < large.peak_bytes - large.before_bytes < 300 * MB
     assert small.peak_bytes - small.before_bytes < 50 * MB
     assert after.peak_bytes < large.peak_bytes - 100 * MB
+
+
+@pytest.mark.parametrize(("held", "free", "trims"), [(9, 8, 1), (8, 9, 0), (None, 0, 0)])
+def test_memory_is_returned_where_less_is_free_than_held(monkeypatch, held, free, trims):
+    calls = []
+    monkeypatch.setattr(memory, "_status", lambda name: held if name == "VmRSS" else None)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    monkeypatch.setattr(memory, "trim", lambda: calls.append(1))
+    make_room()
+    assert len(calls) == trims
 
 
 def test_without_reset_the_peak_of_the_whole_life_is_reported_and_marked(monkeypatch, tmp_path):
