@@ -19,13 +19,17 @@ from models.catalog import MODELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.text import Text
 
 _COLUMNS = 2
 _PANEL_WIDTH = 4.9
 """Inches."""
 
-_TITLE_WIDTH = 46
+_TITLE_WIDTH, _MIN_TITLE_WIDTH = 46, 12
+"""Characters."""
+
 _COLORS = {"resnet": BLUE, "convnext": ORANGE, "vit": GREEN}
 _MARKERS = {"resnet": "o", "convnext": "s", "vit": "^"}
 _LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
@@ -79,11 +83,12 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     figure = new_figure(width, 0.9 + sum(1.0 + 0.27 * height for height in heights))
     ratios = [1.0 + 0.27 * height for height in heights]
     grid = list(figure.subplots(lines, columns, squeeze=False, height_ratios=ratios).flat)
+    titles = []
     for axes, panel in zip_longest(grid, panels):
         if panel is None:
             axes.set_axis_off()
         else:
-            _draw(axes, panel)
+            titles.append(_draw(axes, panel))
     figure.legend(
         handles=_legend([row for panel in panels for row in panel.rows]),
         loc="outside lower center",
@@ -91,6 +96,7 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
         frameon=False,
         fontsize=8,
     )
+    _fit_titles(figure, titles, panels, columns)
     return save(figure, path)
 
 
@@ -107,7 +113,8 @@ def _panels(own: StudyRuns, *, named: bool) -> Iterator[_Panel]:
             yield _Panel(f"{own.study.name}: {ranked.table.title}{where}", shown)
 
 
-def _draw(axes: "Axes", panel: _Panel) -> None:
+def _draw(axes: "Axes", panel: _Panel) -> "Text":
+    """Draw a panel and return its title."""
     tidy(axes)
     metric = panel.rows[0].study.ranking_metric
     ends = []
@@ -139,10 +146,36 @@ def _draw(axes: "Axes", panel: _Panel) -> None:
     margin = 0.1 if high > low else 0.01 * abs(high) or 0.5
     axes.set_xlim(low - 0.05 * (high - low) - margin, high + 0.03 * (high - low) + margin)
     axes.grid(False, axis="y")
-    title = "\n".join(fill(line, _TITLE_WIDTH) for line in panel.title.split("\n"))
-    axes.set_title(title, fontsize=9, loc="left", color=INK)
     unit = f" ({metric.unit})" if metric.unit else ""
     axes.set_xlabel(f"{metric.heading}{unit}", fontsize=9)
+    title = _wrapped(panel.title, _TITLE_WIDTH)
+    return axes.set_title(title, fontsize=9, loc="left", color=INK)
+
+
+def _fit_titles(
+    figure: "Figure", titles: "Sequence[Text]", panels: Sequence[_Panel], columns: int
+) -> None:
+    """Wrap titles that would be cut or meet the next one: long names of rows make panels narrow.
+
+    Args:
+        figure: The finished figure.
+        titles: Titles of its panels, in order.
+        panels: These panels.
+        columns: Number of panels next to each other.
+    """
+    figure.draw_without_rendering()  # the layout decides where panels begin
+    begins = [title.get_window_extent().x0 for title in titles]
+    for place, (title, panel) in enumerate(zip(titles, panels, strict=True)):
+        is_last = (place + 1) % columns == 0 or place + 1 == len(titles)
+        end = figure.bbox.x1 if is_last else begins[place + 1]
+        for width in range(_TITLE_WIDTH, _MIN_TITLE_WIDTH, -1):
+            if title.get_window_extent().x1 < end:
+                break
+            title.set_text(_wrapped(panel.title, width))
+
+
+def _wrapped(title: str, width: int) -> str:
+    return "\n".join(fill(line, width) for line in title.split("\n"))
 
 
 def _group(row: Row) -> str:

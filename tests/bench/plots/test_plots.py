@@ -282,6 +282,12 @@ def test_leaderboard_picture_has_a_panel_per_study_and_dataset(tmp_path):
     assert widths == [1960, 1960]
 
 
+def test_titles_of_narrow_panels_are_not_cut(tmp_path):
+    long = [make("supersimplenet_supervised_resnet18", f"{n * 'a'}.tile") for n in (30, 31)]
+    picture = pixels(leaderboard_picture(long, tmp_path / "leaderboard.png"))
+    assert near(picture[:, -2:], "#ffffff").all()
+
+
 def test_leaderboard_picture_needs_values(tmp_path):
     with pytest.raises(ValueError, match="nothing to draw"):
         leaderboard_picture([make(auroc=None)], tmp_path / "leaderboard.png")
