@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.case import ALL, Case
+from bench.error_text import first_line
 from bench.selection import all_cases
 from bench.settings import Settings
 from bench.studies import STUDIES
@@ -25,11 +26,13 @@ class Weights:
         tag: Tag in `models.catalog.WEIGHTS`.
         resolved: The file; None if it is missing or unreadable.
         offline: Why it cannot be downloaded; None if it can be, or need not be.
+        problem: What is wrong with a file that is there; empty if nothing is.
     """
 
     tag: str
     resolved: ResolvedWeights | None
     offline: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def look_for_weights(
     def look(tag: str) -> Weights:
         try:
             return Weights(tag, resolve(tag, weights_dirs))
-        except ValueError:
-            return Weights(tag, None, "its file cannot be read, or is not its publisher's")
+        except ValueError as error:
+            return Weights(tag, None, "its file cannot be used", first_line(error))
         except WeightsMissingError:
             offline = unreachable(WEIGHTS[tag].url) if probe else "the network was not tried"
             return Weights(tag, None, offline)

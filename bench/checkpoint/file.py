@@ -14,7 +14,7 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -58,13 +58,14 @@ def write_checkpoint(path: Path, model: AnomalyModel | Classifier, metadata: Met
     Args:
         path: Path of the file, which appears once it is whole.
         model: The model.
-        metadata: Its description.
+        metadata: Its description, apart from the version of the model's scores.
 
     Raises:
         OSError: The file cannot be written.
     """
     parts = {name: getattr(model, name) for name in getattr(model, "frozen_parts", ())}
     frozen = {name: part.state_dict() for name, part in parts.items() if part is not None}
+    metadata = replace(metadata, score_version=getattr(model, "score_version", 1))
     content = {
         "metadata": metadata.to_json(),
         "model": _on_host(model.checkpoint()),

@@ -88,6 +88,7 @@ class Metadata:
         categories: Categories that one model was trained on.
         classes: Names of the classes, of a classifier.
         calibrations: By category (``""`` for a model of one) and head.
+        score_version: Version of the model's scores, which these calibrations are of.
         weights: ``tag``, ``file``, ``sha256``, ``license`` with the ``license_page`` that states
             it, and ``url`` of the pretrained weights inside; empty for a model from scratch.
         protocol: Every constant that decided the training.
@@ -112,6 +113,7 @@ class Metadata:
     categories: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     calibrations: dict[str, dict[str, Calibration]] = field(default_factory=dict)
+    score_version: int = 1
     weights: dict[str, str] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None

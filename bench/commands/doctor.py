@@ -85,7 +85,9 @@ def _weights(weights: "Mapping[str, Weights]") -> Iterator[str]:
     from models.catalog import WEIGHTS
 
     for tag, entry in weights.items():
-        if entry.resolved is None:
+        if entry.problem:
+            state = f"PROBLEM: {printable(entry.problem)}"
+        elif entry.resolved is None:
             state = "missing" if entry.offline else "missing, downloaded when first needed"
             state += f" ({entry.offline})" if entry.offline else ""
         else:

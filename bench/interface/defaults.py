@@ -172,8 +172,8 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
         options: Fields of the settings that belong to one call.
 
     Raises:
-        TrainingError: A folder of weights is missing, or the one of files or of the cache cannot
-            be written to.
+        TrainingError: A folder of weights is missing, or ``output_dir`` or ``cache_dir`` cannot be
+            written to.
     """
     cache_dir, results_dir = (
         _path(chosen.cache_dir or default_cache_dir()),

@@ -26,6 +26,7 @@ from bench.run.job import CaseSkipped, Job, RecipeError, WeightsError
 from bench.store import Store, StoreError
 from bench.threads import spin_briefly
 from datasets_lib.discover import available_datasets
+from datasets_lib.images.decode import kept_pixel_limit
 from datasets_lib.images.geometry import FITS, Fit
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import folder_id
@@ -123,7 +124,8 @@ def train(
         keep_state=keep_state,
         rerun=rerun,
     )
-    records = session.run(dataset_type, category, model_type, variant)
+    with kept_pixel_limit():
+        records = session.run(dataset_type, category, model_type, variant)
     if not _asks_for_one(dataset_type, category, model_type, multi_class=multi_class):
         return records
     if records[0].status != "ok":

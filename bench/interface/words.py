@@ -2,6 +2,9 @@
 
 import re
 
+from bench.protocol import PROFILES
+from datasets_lib.images.geometry import FITS
+
 _NAMES = {
     "--weights-dir": "backbone_dir",
     "--data-dir": "dataset_dir",
@@ -19,13 +22,21 @@ _NAMES = {
     "--profile": "profile",
 }
 
+_VALUES = {"profile": "|".join(PROFILES), "fit": "|".join(FITS)}
+
 
 def in_words(text: str) -> str:
-    """Return a message with this interface's names; an option with a number becomes an argument.
+    """Return a message with this interface's names; options with their values become arguments.
 
     >>> in_words("read them with --bits 12, or check --data-dir")
     'read them with bits=12, or check dataset_dir'
+    >>> in_words("use --tiles 2 3 or --fit pad, or choose --profile standard")
+    "use tiles=(2, 3) or fit='pad', or choose profile='standard'"
     """
     for option, name in _NAMES.items():
-        text = re.sub(rf"{option} (\d+)\b", rf"{name}=\1", text).replace(option, name)
+        text = re.sub(rf"{option} (\d+) (\d+)\b", rf"{name}=(\1, \2)", text)
+        text = re.sub(rf"{option} (\d+)\b", rf"{name}=\1", text)
+        if values := _VALUES.get(name):
+            text = re.sub(rf"{option} ({values})\b", rf"{name}='\1'", text)
+        text = text.replace(option, name)
     return text

@@ -148,7 +148,7 @@ def _weights(model: str, folder: Path | None) -> Path | None:
         last = f"layer{max(entry.layers, default=0)}.1."
         if entry.layers and not any(name.startswith(last) for name in load_state(resolved)):
             raise WeightsMissingError(f"{resolved.path} lacks tensors of {last[:-1]}")
-    except WeightsMissingError as error:
+    except (WeightsMissingError, ValueError) as error:
         print(f"{model}, random weights: {error}".splitlines()[0], flush=True)
         return None
     return resolved.path

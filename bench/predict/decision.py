@@ -88,10 +88,10 @@ def calibration_of(metadata: Metadata, head: str | None, category: str | None) -
         return Calibration()
     if "" in by_category:  # a model of one category, or of none
         if category and category != metadata.category:
-            whose = f"of {metadata.category}" if metadata.category else "of no category"
+            own = f"on {metadata.category} only" if metadata.category else "without categories"
             raise RuleError(
-                f"--category {category}: wanted none, since this model is {whose} alone. Leave it "
-                "out."
+                f"--category {category}: wanted no category, because this model was trained {own}. "
+                "Leave it out."
             )
         category = ""
     if category is None or category not in by_category:

@@ -194,6 +194,12 @@ def _build(checkpoint: Checkpoint) -> AnomalyModel | Classifier:
         model: AnomalyModel | Classifier = entry.load_build()(
             weights=entry.weights, state=None, **_options(metadata)
         )
+    if metadata.score_version != getattr(model, "score_version", 1):
+        raise CheckpointError(
+            "the scores of its model have changed since, so its thresholds do not fit them. Train "
+            f"it again, or use the commit that saved it "
+            f"({short_commit(metadata.code.get('commit'))})."
+        )
     frozen = {name: getattr(model, name) for name in getattr(model, "frozen_parts", ())}
     frozen = {name: part for name, part in frozen.items() if part is not None}
     if frozen.keys() != checkpoint.frozen.keys():

@@ -9,6 +9,8 @@ says to what size, and what happens to their aspect ratio.
 
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,16 @@ def set_pixel_limit(megapixels: int | None) -> None:
     """Allow images of up to this many megapixels in this process; None leaves Pillow's limit."""
     if megapixels is not None:
         Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000
+
+
+@contextmanager
+def kept_pixel_limit() -> Iterator[None]:
+    """Restore the limit of images' pixels when the block ends."""
+    before = Image.MAX_IMAGE_PIXELS
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def read_file(path: Path) -> bytes:

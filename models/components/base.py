@@ -124,12 +124,15 @@ class AnomalyModel(DynamicBuffers):
         frozen_parts: Submodules that are pretrained and never trained, left out of checkpoints.
         last_phase: Share of the steps before the last phase of training, whose losses alone can
             end it early: every phase trains other parts.
+        score_version: Raised when the values of a model's scores change, because thresholds of
+            older checkpoints do not fit them.
         backbone: Frozen network whose features fill ``batch.features``; None for other models.
     """
 
     features_only: ClassVar[bool] = False
     frozen_parts: ClassVar[tuple[str, ...]] = ("backbone",)
     last_phase: ClassVar[Fraction] = Fraction(0)
+    score_version: ClassVar[int] = 1
     # An annotation alone: a class attribute None would shadow the submodule of this name.
     backbone: "FrozenBackbone | None"
 

@@ -16,7 +16,7 @@ from models.components.draws import Draws
 MAX_EXPONENT = 6
 """Lattice cells along a side are powers of two below 2⁶, as in DRAEM's code."""
 
-MASK_THRESHOLD = 0.5
+_MASK_THRESHOLD = 0.5
 """Noise above it is in a mask, as in DRAEM's code."""
 
 
@@ -57,7 +57,7 @@ def lattice_noise(angles: Tensor, cells: Tensor, size: tuple[int, int]) -> Tenso
 
 
 def perlin_masks(draws: Draws, size: tuple[int, int]) -> Tensor:
-    """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds `MASK_THRESHOLD`.
+    """Return bool ``(B, H, W)``, True where randomly rotated noise exceeds 0.5.
 
     A mask may be empty. The noise is rotated by up to 90 degrees; corners that this leaves empty
     are 0.
@@ -68,7 +68,7 @@ def perlin_masks(draws: Draws, size: tuple[int, int]) -> Tensor:
     """
     noise = perlin_noise(draws, size)
     degrees = 180 * draws.fold_in("degrees").uniform() - 90
-    return rotate(noise[:, None], degrees)[:, 0] > MASK_THRESHOLD
+    return rotate(noise[:, None], degrees)[:, 0] > _MASK_THRESHOLD
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:

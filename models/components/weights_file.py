@@ -66,6 +66,9 @@ def state_dict_in(content: object) -> dict[str, Tensor] | str:
     found = dict(_state_dicts(content, ()))
     if not found:
         return described(content)
+    # Scalars are a record of training, whatever their nest is called.
+    models = {names: own for names, own in found.items() if any(t.ndim for t in own.values())}
+    found = models or found
     known = {(nest,) for nest in _NESTS}
     ranks = {names: (_role(names), names not in known, _places(names)) for names in found}
     best = min(ranks, key=ranks.__getitem__)
@@ -76,9 +79,9 @@ def state_dict_in(content: object) -> dict[str, Tensor] | str:
 
 def _role(names: Sequence[str]) -> int:
     """Return 0 for averaged weights, 2 for a student's and 1 for others, by the names of nests."""
-    if not set(_AVERAGED).isdisjoint(names):
-        return 0
-    return 2 if _STUDENT in names else 1
+    if _STUDENT in names:
+        return 2
+    return 1 if set(_AVERAGED).isdisjoint(names) else 0
 
 
 def _places(names: Sequence[str]) -> tuple[int, ...]:

@@ -163,7 +163,12 @@ def likelihood_map(latents: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     for z in latents:
         coarse = -0.5 * z.float().square().mean(dim=1)
         logs.append(_log_interpolated(_log_interpolated(coarse, 2, size[1]), 1, size[0]))
-    return math.log(len(logs)) - reduce(torch.logaddexp, logs)
+    return math.log(len(logs)) - reduce(_log_add, logs)
+
+
+def _log_add(one: Tensor, other: Tensor) -> Tensor:
+    """Return the log of a sum, given logs; `torch.logaddexp` underflows once exported to ONNX."""
+    return torch.maximum(one, other) + (-(one - other).abs()).exp().log1p()
 
 
 def _log_interpolated(logs: Tensor, dim: int, length: int) -> Tensor:
@@ -181,4 +186,4 @@ def _log_interpolated(logs: Tensor, dim: int, length: int) -> Tensor:
     share = (place - before).view(-1, *(1,) * (2 - dim))
     lower = logs.index_select(dim, before) + (1 - share).log()
     upper = logs.index_select(dim, (before + 1).clamp_max(last)) + share.log()
-    return torch.logaddexp(lower, upper)
+    return _log_add(lower, upper)

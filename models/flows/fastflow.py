@@ -42,6 +42,7 @@ class FastFlow(AnomalyModel):
     """
 
     features_only = True
+    score_version = 2
     backbone: FrozenBackbone
 
     def __init__(

@@ -48,6 +48,7 @@ class UFlow(AnomalyModel):
     """
 
     features_only = True
+    score_version = 2
     backbone: FrozenBackbone
 
     def __init__(

@@ -51,6 +51,16 @@ def test_doctor_counts_what_a_session_would_run(tmp_path, write_category, capsys
     assert "they differ" in said
 
 
+def test_a_publishers_file_with_other_content_is_a_problem(tmp_path, capsys):
+    (tmp_path / "resnet18-f37072fd.pth").write_bytes(b"any")
+    assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (x for x in lines if x.startswith("weights   resnet18.tv_in1k: "))
+    assert "PROBLEM" in line
+    assert "missing" not in line
+    assert f"{tmp_path}/resnet18-f37072fd.pth" in line
+
+
 def test_doctor_names_remedies(tmp_path, capsys):
     assert main(["doctor", "--weights-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out

@@ -305,7 +305,7 @@ def test_the_category_of_a_model_of_one_may_be_named(predict, images):
     assert [line["threshold"] for line in lines_of(out)] == same
     code, out, err = predict(images, "--category", "bolt")
     assert (code, out) == (2, "")
-    assert "--category bolt: wanted none, since this model is of tile alone" in err
+    assert "--category bolt: wanted no category, because this model was trained on tile only" in err
 
 
 def test_a_source_without_images_keeps_earlier_results(predict, images, tmp_path):

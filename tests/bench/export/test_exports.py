@@ -6,10 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from saved_models import SIDE, gray, save_padim
 
 from bench.__main__ import main
+from bench.export.write import quiet
+from models.flows.blocks import likelihood_map
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +109,23 @@ def test_mistakes_are_one_line(saved, tmp_path, capsys):
         assert part in err
         assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+class _Map(torch.nn.Module):
+    def forward(self, fine, coarse):
+        return likelihood_map([fine, coarse], (32, 32))
+
+
+def test_exported_flows_tell_strong_defects_apart(tmp_path):
+    pytest.importorskip("onnxscript", reason="needs proving-ground[onnx]")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    strength = torch.tensor([1.0, 15.0, 20.0, 200.0]).view(-1, 1, 1, 1)
+    latents = strength * torch.randn(4, 5, 16, 16), strength * torch.randn(4, 7, 8, 8)
+    with quiet():
+        program = torch.onnx.export(_Map(), latents, dynamo=True, verbose=False)
+    program.save(tmp_path / "map.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "map.onnx"))
+    names = [node.name for node in session.get_inputs()]
+    (found,) = session.run(None, dict(zip(names, (z.numpy() for z in latents), strict=True)))
+    np.testing.assert_allclose(found, _Map()(*latents).numpy(), rtol=1e-4)

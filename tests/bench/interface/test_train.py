@@ -352,6 +352,7 @@ def test_images_of_a_camera_of_fewer_bits_are_remarked_on_and_scaled(outputs, ca
 def test_images_are_split_by_the_prefix_of_their_names(outputs, camera):
     record = train("camera", None, "padim", split_by="part[0-9]+", max_megapixels=1, **SMALL)
     assert record.fingerprints["split_by"] == "part[0-9]+"
+    assert Image.MAX_IMAGE_PIXELS > 1_000_000  # the limit was that of one call
 
 
 def test_missed_defects_are_named_at_the_end_of_a_call(outputs, monkeypatch, capsys):

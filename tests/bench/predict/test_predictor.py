@@ -164,6 +164,16 @@ def test_description_of_another_model_is_an_error_and_opens_nothing(fields, said
     assert str(path) in str(raised.value)
 
 
+def test_a_checkpoint_from_before_its_scores_changed_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    save_padim(path, code={"commit": "c" * 40})
+    monkeypatch.setattr("models.padim.PaDiM.score_version", 2)
+    with pytest.raises(CheckpointError, match=r"thresholds do not fit them.*cccccccc"):
+        load_checkpoint(path)
+    save_padim(path)
+    assert load_checkpoint(path).metadata.score_version == 2
+
+
 def test_random_numbers_of_the_caller_stay_as_they_were(tmp_path):
     save_padim(tmp_path / "model.pth")
     torch.manual_seed(5)

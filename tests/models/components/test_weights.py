@@ -180,6 +180,18 @@ def test_averaged_weights_are_preferred_and_an_optimizers_state_is_none(tmp_path
     assert_state(loaded(tmp_path / "resnet18.pth"))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"stats": {"ema": {"loss": torch.tensor(1.0), "accuracy": torch.tensor(0.5)}}},
+        {"student": {"ema": {name: tensor + 1 for name, tensor in STATE.items()}}},
+    ],
+)
+def test_averages_of_something_else_do_not_hide_the_model(tmp_path, more):
+    torch.save({"model": STATE, **more}, tmp_path / "resnet18.pth")
+    assert_state(loaded(tmp_path / "resnet18.pth"))
+
+
 def test_two_state_dicts_of_unknown_names_are_named(tmp_path):
     torch.save({"generator": STATE, "critic": STATE}, tmp_path / "resnet18.pth")
     with pytest.raises(ValueError, match="several of them, generator, critic"):
