@@ -31,7 +31,6 @@ from bench.run.job import (
 )
 from bench.run.malloc import trim
 from bench.run.measure.flops import numbers_kept
-from bench.run.measure.memory import make_room
 from bench.run.measure.profile import Measured, measure
 from bench.run.out_of_memory import is_out_of_memory
 from bench.run.phases import Phases
@@ -125,7 +124,6 @@ def _run(job: Job, task: Task, phases: Phases, device: torch.device) -> Record:
         trained = task.train(model)
     if trained.evaluate_seconds:
         phases.move("train", "evaluate", trained.evaluate_seconds)
-    make_room()
     with phases("predict"):
         predictions = task.predict(model)
     with phases("metrics"):

@@ -10,6 +10,7 @@ from bench.run.batch import make_batch
 from bench.run.device import untuned
 from bench.run.features.store import Features
 from bench.run.job import ProgressCallback
+from bench.run.measure.memory import make_room
 from datasets_lib.batches.tiles import Tiles
 from models.components.base import AnomalyModel, Prediction
 
@@ -61,6 +62,7 @@ def predict_all(
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
+            make_room()
             rows = slice(start, start + batch_size)
             cached = features.batch(rows) if features is not None else None
             with untuned(rows.stop > len(images)):

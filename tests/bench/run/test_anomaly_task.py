@@ -91,6 +91,15 @@ def assert_equal(model, other, images):
         assert torch.equal(expected.scores, predictions[head].scores)
 
 
+def test_every_batch_of_a_prediction_makes_room(fitted, monkeypatch):
+    _, model, _, task = fitted
+    calls = []
+    monkeypatch.setattr("bench.run.predict.make_room", lambda: calls.append(1))
+    images = task.data.test.images[:5]
+    predict_all(model, images, batch_size=2, device=CPU, progress=quiet)
+    assert len(calls) == 3
+
+
 def test_loss_falls_or_statistics_are_gathered(fitted):
     name, model, trained, task = fitted
     for prediction in predictions_of(model, task.data.test.images).values():
