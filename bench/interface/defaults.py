@@ -175,10 +175,8 @@ def settings_of(chosen: Globals, **options: Any) -> Settings:
         TrainingError: A folder of weights is missing, or ``output_dir`` or ``cache_dir`` cannot be
             written to.
     """
-    cache_dir, results_dir = (
-        _path(chosen.cache_dir or default_cache_dir()),
-        _path(chosen.output_dir),
-    )
+    cache_dir = _path(chosen.cache_dir or default_cache_dir())
+    results_dir = _path(chosen.output_dir)
     for name, folder in (("output_dir", results_dir), ("cache_dir", cache_dir)):
         if problem := why_not_writable(name, folder):
             raise TrainingError(problem)

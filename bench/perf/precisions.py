@@ -40,9 +40,7 @@ def main() -> None:
     )
 
 
-def measure(
-    name: str, batch: int | None, rounds: int, device: torch.device, image_size: int | None = None
-) -> dict[str, float]:
+def measure(name: str, batch: int | None, rounds: int, device: torch.device) -> dict[str, float]:
     """Return the median images/s of a model's training step in each precision.
 
     Args:
@@ -50,20 +48,17 @@ def measure(
         batch: Images in a batch; None means the recipe's number.
         rounds: Times that each precision is measured, one after the other.
         device: Where to train.
-        image_size: Side of the images in pixels; None means the model's own.
     """
     rates: dict[str, list[float]] = {precision: [] for precision in _PRECISIONS}
     for _ in range(rounds):
         for precision, found in rates.items():
-            protocol = _protocol(name, precision, batch, image_size)
+            protocol = _protocol(name, precision, batch)
             found.append(bare_rate(name, protocol, device))
     return {precision: statistics.median(found) for precision, found in rates.items()}
 
 
-def _protocol(name: str, precision: str, batch: int | None, image_size: int | None) -> Protocol:
-    protocol = resolve(
-        MODELS[name], "baseline", PROFILES["standard"], precision=precision, image_size=image_size
-    )
+def _protocol(name: str, precision: str, batch: int | None) -> Protocol:
+    protocol = resolve(MODELS[name], "baseline", PROFILES["standard"], precision=precision)
     if batch is None:
         return protocol
     return replace(protocol, recipe=replace(protocol.recipe, batch_size=batch))

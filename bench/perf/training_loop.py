@@ -4,8 +4,8 @@ Run ``python -m bench.perf.training_loop --model resnet50 --data-dir DIR``. It a
 several ways to train a network on the same images (CIFAR-100 below DIR, otherwise random pixels),
 flipped and cropped:
 
-* ours: uint8 images resident on the device, augmented there in batches, channels_last, the default
-  precision (bf16 autocast where available), fused optimizer,
+* ours: uint8 images resident on the device, augmented there in batches, channels_last, the
+  machine's default precision or that of ``--precision``, fused optimizer,
 * ours in float32, to separate the loop's gain from the precision's; on CUDA also without graphs
   and, with ``--compiled``, compiled,
 * plain: a DataLoader with workers over PIL-transformed items, contiguous float32, timm's model,
@@ -197,6 +197,9 @@ def main() -> None:
         "--workers", type=int, default=2, help="DataLoader workers of the plain loop"
     )
     parser.add_argument("--compiled", action="store_true", help="also time ours compiled")
+    parser.add_argument(
+        "--precision", choices=["float32", "bf16"], help="of ours (default: the machine's)"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     device, model, steps = use_device(options.device), options.model, options.steps
@@ -213,7 +216,7 @@ def main() -> None:
     base = resolve(MODELS[model], "flip_crop", PROFILES["standard"], native_size=SIZE)
     recipe = replace(base.recipe, batch_size=options.batch)
     single = replace(base, recipe=recipe, images_seen=2 * steps * options.batch)
-    default = replace(single, precision=default_precision(options.device))
+    default = replace(single, precision=options.precision or default_precision(options.device))
 
     loader = DataLoader(
         PilImages(pixels, labels), options.batch, shuffle=True, num_workers=options.workers

@@ -13,57 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from saved_models import driver, gray, save, save_padim
+from predictions import lines_of, pixels_of
+from saved_models import driver, save, save_padim
 
-from bench.__main__ import main
 from bench.checkpoint.metadata import Calibration, Preprocessing
 from bench.commands.command import CommandError
 from bench.commands.predict import _ANOMALY_OPTIONS, _check_no_anomaly_option
 from bench.metrics.thresholds import calibrated_threshold
-from bench.predict.pictures import Pictures
 from models.catalog import MODELS
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A checkpoint, the trained model and what its scores mean."""
-    path = tmp_path_factory.mktemp("saved") / "model.pth"
-    return path, *save_padim(path)
-
-
-@pytest.fixture
-def images(tmp_path):
-    """Three gray images and three with a bright square, of different sizes, in two folders."""
-    for kind, spot in (("good", False), ("spot", True)):
-        for number, pixels in enumerate(gray(3, seed=7, spot=spot)):
-            path = tmp_path / "images" / kind / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).resize((128, 96 + 32 * number)).save(path)
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def predict(saved, capsys):
-    """Run the command with the checkpoint; return exit code, lines and messages."""
-
-    def run(*arguments, checkpoint=saved[0]):
-        try:
-            code = main(["predict", str(checkpoint), *map(str, arguments)])
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-def pixels_of(path, size=None):
-    with Image.open(path) as image:
-        return np.array(image.resize(size, Image.Resampling.BILINEAR) if size else image)
-
-
-def lines_of(out):
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def test_each_image_is_a_line_with_all_that_was_asked(predict, saved, images):
@@ -201,78 +158,6 @@ def test_sixty_damaged_images_cost_their_own_lines(predict, images, tmp_path):
     assert "60 of 61 images could not be predicted" in err
     assert all(line["image"] in line["error"] for line in lines[:60])
     assert lines[60]["label"]
-
-
-def test_maps_are_pictures_at_the_size_of_the_image_in_one_scale(predict, saved, images, tmp_path):
-    path, _, own = saved
-    code, out, err = predict(
-        images, images / "good" / "0.png", "--maps", tmp_path / "maps", "--contours"
-    )
-    assert code == 0
-    assert f"pictures in {tmp_path / 'maps'}" in err
-    assert f"bench export {path} --format onnx --images {images}" in err  # ready to copy
-    names = sorted(
-        path.relative_to(tmp_path / "maps").as_posix() for path in tmp_path.glob("maps/**/*.png")
-    )
-    # A file that was named individually does not collide with others of its name.
-    assert len(names) == 14 + 1
-    assert {"scale.png", "good/0_heat.png", "spot/2_overlay.png", "0_heat.png"} <= set(names)
-    for kind in ("good", "spot"):
-        image = pixels_of(images / kind / "2.png")
-        heat = pixels_of(tmp_path / "maps" / kind / "2_heat.png")
-        overlay = pixels_of(tmp_path / "maps" / kind / "2_overlay.png")
-        assert heat.shape == overlay.shape == image.shape
-        outlined = (overlay == (0, 229, 255)).all(2)
-        (line,) = (ln for ln in lines_of(out) if ln["image"] == str(images / kind / "2.png"))
-        assert outlined.any() == bool(line["regions"])
-        inside = outlined.any(0).nonzero()[0]
-        assert kind == "good" or (inside[0] < 80 < inside[-1])
-        # Where the map is lowest, there is no heat and the image itself shows.
-        assert (overlay == image)[heat.sum(2) < 10].all()
-    low, high = own.map_range
-    pictures = Pictures(tmp_path, own, Preprocessing(64, 64))
-    heat, colors = pictures.colors(np.array([[low - 1, low, (low + high) / 2, high, 1e9]], "f4"))
-    assert heat[0] == pytest.approx([0, 0, 0.5**0.5, 1, 1])
-    assert colors[0, 0].tolist() == colors[0, 1].tolist() == [0, 0, 4]
-
-
-def test_pictures_are_not_predicted_themselves(predict, images):
-    for _ in range(2):
-        code, out, _ = predict(images, "--maps", images / "maps")
-        assert (code, len(lines_of(out))) == (0, 6)
-    assert len(list((images / "maps").rglob("*.png"))) == 13
-    for arguments in (
-        [images / "good"],
-        [images / "good" / "*.png"],
-        ["--watch", images / "good", "--idle", "0.1"],
-    ):
-        before = sorted((images / "good").iterdir())
-        code, out, err = predict(*arguments, "--maps", images / "good" / ".." / "good")
-        assert (code, out) == (2, "")
-        assert "wanted a folder for the pictures" in err
-        assert sorted((images / "good").iterdir()) == before
-    code, out, _ = predict(images / "good", "--maps", images)  # above the images is apart from them
-    assert (code, len(lines_of(out))) == (0, 3)
-
-
-@pytest.mark.parametrize("maps", ["maps", "spot"])
-def test_pictures_are_not_predicted_by_a_pattern_either(predict, images, maps):
-    pattern, maps = f"{images}/**/*.png", images / maps
-    for _ in range(2):
-        code, out, _ = predict(pattern, "--maps", maps)
-        assert (code, len(lines_of(out))) == (0, 6)
-    code, out, _ = predict(pattern, maps / "0_heat.png", "--maps", maps)
-    assert len(lines_of(out)) == 7  # a file that is named is wanted
-
-
-def test_a_long_name_does_not_end_a_stream(predict, images, tmp_path):
-    long = f"{76 * '가'}-1"  # 230 bytes
-    (images / "good" / "1.png").rename(images / "good" / f"{long}.png")
-    code, out, _ = predict(images / "good", "--maps", tmp_path / "maps")
-    assert (code, len(lines_of(out))) == (0, 3)
-    names = [file.name for file in (tmp_path / "maps").iterdir()]
-    assert len(names) == 7
-    assert sum(name.startswith(long[:60]) for name in names) == 2
 
 
 @pytest.mark.parametrize(
