@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import signal
 import statistics
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from full_disk import limit_file_size
 
 CASE = "rd_resnet18-tiny.tile-default-scratch-s0"
 
@@ -277,14 +277,16 @@ def test_an_interrupted_session_keeps_its_training(tiny_options, store, tmp_path
 
 @pytest.mark.slow
 def test_a_full_disk_fails_its_case_and_loses_nothing(tiny_options, store, tmp_path, root):
-    def fill_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
-
     command = [sys.executable, "-m", "pytest", *tiny_options, "-k", CASE]
     command += ["--no-measurements", "--no-pictures"]
-    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(root)}}
+    env = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [*command, "--save-models"], preexec_fn=fill_disk, capture_output=True, text=True, **where
+        [*command, "--save-models"],
+        preexec_fn=lambda: limit_file_size(4_000_000),
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "--results-dir" in done.stdout
@@ -293,5 +295,5 @@ def test_a_full_disk_fails_its_case_and_loses_nothing(tiny_options, store, tmp_p
     assert (record.status, record.outcome) == ("failed", "disk")
     assert record.metrics["single_scale"]["image_auroc"] is not None
     assert not list((tmp_path / "results").rglob("*.pth*"))
-    subprocess.run(command, check=True, capture_output=True, **where)
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
     assert [r.status for r in store.records()] == ["failed", "ok"]

@@ -2,10 +2,9 @@
 
 import json
 import multiprocessing
-import resource
-import signal
 
 import pytest
+from full_disk import lift_limit, limit_file_size
 
 from bench.case import Case
 from bench.provenance.fingerprint import Fingerprint
@@ -96,16 +95,15 @@ def test_several_writers_lose_and_tear_nothing(tmp_path):
 
 
 def _append_on_a_full_disk(folder, outcome):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     store = Store(folder)
     store.append(record("before"))
     size = store.path.stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, resource.RLIM_INFINITY))
+    limit_file_size(size + 40)
     try:
         store.append(record("too big"))
     except StoreError as error:
         outcome.put(str(error))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    lift_limit()
     store.append(record("after"))
 
 

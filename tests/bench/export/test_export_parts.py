@@ -240,14 +240,15 @@ def test_each_format_has_a_description_of_its_own(tmp_path):
 
 
 _WRITE_PROGRAM = """
-import resource, sys, torch
+import sys, torch
 from pathlib import Path
+from full_disk import limit_file_size
 from saved_models import describe
 from bench.export.description import Description
 from bench.export.write import write_torch
 program = torch.export.export(torch.nn.Linear(512, 512), (torch.zeros(1, 512),))
 own = Description(describe("padim_resnet18"), "ab" * 32, "torch", True, None, "torch 2")
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+limit_file_size(100_000)
 try:
     write_torch(program, Path(sys.argv[1]), own)
 except OSError as error:
@@ -256,7 +257,7 @@ except OSError as error:
 
 
 def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(root, tmp_path):
-    paths = os.pathsep.join([str(root), str(root / "tests" / "bench")])
+    paths = os.pathsep.join(map(str, [root, root / "tests", root / "tests" / "bench"]))
     done = subprocess.run(
         [sys.executable, "-c", _WRITE_PROGRAM, str(tmp_path / "model.pt2")],
         env=os.environ | {"PYTHONPATH": paths},

@@ -1,6 +1,5 @@
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import time
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from full_disk import limit_file_size
 from image_files import decode_image, decode_mask
 from PIL import Image
 
@@ -234,8 +234,7 @@ def test_a_build_in_progress_is_left_alone(tmp_path, cache, category, slow_build
 
 def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path, cache, category, run_in_child):
     def build():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        limit_file_size(20_000)
         cache.get(category.train, SIZE)
 
     wanted = len(category.train) * SIZE * SIZE * 3

@@ -4,7 +4,6 @@ import errno
 import gzip
 import os
 import random
-import signal
 import stat
 import tarfile
 import zipfile
@@ -19,6 +18,7 @@ from archive_files import (
     write_unmarked_zip,
     zip_info,
 )
+from full_disk import limit_file_size
 
 from datasets_lib.download import unpack as unpack_module
 from datasets_lib.download.unpack import ArchiveError, unpack
@@ -152,13 +152,11 @@ def test_too_small_a_disk_is_a_clear_error(tmp_path, refuses, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_disk_that_fills_up_meanwhile_is_a_clear_error(tmp_path, folder, kind, run_in_child):
-    resource = pytest.importorskip("resource")
     archive = write_archive(tmp_path / "a", kind, FILES.items())
 
     def run():
         # Writing beyond the limit fails as on a full disk, halfway through the first file.
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        limit_file_size(50_000)
         unpack(archive, folder)
 
     with pytest.raises(DatasetError, match=r"Wanted to unpack.*File too large") as error:
