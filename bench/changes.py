@@ -103,14 +103,11 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, d
     return replace(recipe, **changes), differing
 
 
-def with_fewer_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """Return a recipe with at most this number of epochs, of which at most a tenth is warm-up.
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """Return a recipe with another number of epochs; of fewer, at most a tenth is warm-up.
 
-    A training that is shorter than its recipe's would otherwise end during its warm-up. A recipe
-    that has no more epochs stays as it is.
+    A training that is shorter than its recipe's would otherwise end during its warm-up.
     """
-    if epochs >= recipe.epochs:
-        return recipe
     warmup = _warmup(recipe.warmup_epochs, recipe.epochs, epochs)
     return replace(recipe, epochs=epochs, warmup_epochs=warmup)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bench.changes import change_recipe, with_fewer_epochs
+from bench.changes import change_recipe, with_epochs
 from bench.recorded_protocol import describe_shape, protocol_hash
 from datasets_lib.images.geometry import Fit, Geometry
 from models.catalog import ClassifierRecipe, ModelEntry, Recipe
@@ -74,6 +74,9 @@ class Profile:
         budget = f"{images_seen:,} images seen" if images_seen else self.budgets
         return f"{size}{images}" + (f", {budget}" if budget else "")
 
+
+_MOST_STANDARD_EPOCHS = 50
+"""Passes of the ``standard`` profile for models whose entry states none: the recipe's, at most."""
 
 PROFILES = {
     profile.name: profile
@@ -273,8 +276,10 @@ def _under_profile(
     """Return a recipe as a profile trains it, with or without pretrained weights."""
     if profile.name == "paper":
         recipe = _in_paper(entry, recipe, multi_class)
-    if profile.name == "standard":
-        recipe = with_fewer_epochs(recipe, entry.standard_epochs)
+    if profile.name == "standard" and recipe.images is None:
+        recipe = with_epochs(
+            recipe, entry.standard_epochs or min(recipe.epochs, _MOST_STANDARD_EPOCHS)
+        )
     if isinstance(recipe, ClassifierRecipe) and pretrained and recipe.pretrained_lr is not None:
         recipe = replace(recipe, lr=recipe.pretrained_lr)
     return recipe

@@ -13,7 +13,7 @@ from bench.record import Record
 from bench.recorded_protocol import recorded_shape
 from datasets_lib.batches.textures import PROCEDURAL
 from datasets_lib.catalog import DATASETS
-from models.catalog import MODELS, Recipe
+from models.catalog import MODELS
 from models.components.image_size import same_size
 
 
@@ -23,7 +23,8 @@ class Conditions:
 
     Attributes:
         images: Hashes of training and test images, by category.
-        sizes: Pixels of the evaluated images, and their shape in words.
+        sizes: Pixels of the evaluated images, and their shape in words, where an option changed
+            them; zero pixels stand for each model's own size.
         tested: Number of test images of each category.
     """
 
@@ -36,8 +37,7 @@ class Conditions:
         named = []
         if self.sizes != other.sizes:
             own, others = (" / ".join(text for _, text in c.sizes) for c in (self, other))
-            sizes = {"own": own.removesuffix(" px"), "other": others.removesuffix(" px")}
-            named.append(say("{own} px, not {other}", **sizes))
+            named.append(say("{own}, not {other}", own=own, other=others))
         if self.tested != other.tested:
             counts = {"own": _joined(self.tested), "other": _joined(other.tested)}
             named.append(say("{own} test images, not {other}", **counts))
@@ -54,7 +54,7 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
     """Return the conditions of a row's records."""
     records = list(records)
     images = {(r.case.data, r.shared_images or r.key.data) for r in records}
-    sizes = {recorded_shape(r.protocol) for r in records}
+    sizes = {_changed_shape(r) for r in records}
     tested = {(r.case.data, int(r.fingerprints.get("images", {}).get("test", 0))) for r in records}
     return Conditions(
         tuple(sorted(images)),
@@ -64,10 +64,23 @@ def conditions_of(records: Iterable[Record]) -> Conditions:
 
 
 def budget_share(record: Record) -> float | None:
-    """Return a run's training budget as a share of its recipe's own; None where not recorded.
+    """Return a run's training budget as a share of what its profile gives; None if not recorded."""
+    recipe = record.protocol.get("recipe", {})
+    return _share_of(record, recipe | record.protocol.get("changed", {}))
 
-    The ``standard`` profile shortens recipes above 50 passes: the share is of the full one.
-    """
+
+def share_of_paper(record: Record) -> float | None:
+    """Return a run's training budget as a share of its paper's; None where that is not known."""
+    entry = MODELS.get(record.case.model)
+    if entry is None:
+        return None
+    paper = entry.paper_recipe or entry.recipes["baseline"]
+    images = (entry.paper_multi_class_images if record.categories else None) or paper.images
+    return _share_of(record, {"epochs": paper.epochs, "images": images})
+
+
+def _share_of(record: Record, whole: Mapping[str, Any]) -> float | None:
+    """Return a run's training budget as a share of a recipe's; None where it is not recorded."""
     recipe = record.protocol.get("recipe", {})
     if recipe.get("optimizer") == "none":
         return 1.0  # one pass over the training images, whatever the budget
@@ -78,9 +91,7 @@ def budget_share(record: Record) -> float | None:
     planned = record.protocol.get("images_seen") or _images_of(recipe, fitted)
     if record.fingerprints.get("stopped"):
         planned = record.fingerprints["images_seen"]
-    own = _images_of(recipe | record.protocol.get("changed", {}), fitted)
-    if record.key.profile == "standard" and (known := _catalog_recipe(record)):
-        own = known.images or known.epochs * fitted
+    own = _images_of(whole, fitted)
     return planned / own if own else None
 
 
@@ -106,6 +117,11 @@ def changes_of(record: Record) -> list[str]:
     named = [name for name in changed if name not in budget]
     named += [] if protocol.get("normalize", True) else ["normalize"]
     return named + (["resume_from"] if protocol.get("resumed_from") else [])
+
+
+def _changed_shape(record: Record) -> tuple[int, str]:
+    """Return pixels and shape of images that an option changed; zero for a model's own size."""
+    return (0, say("its own size")) if has_default_shape(record) else recorded_shape(record.protocol)
 
 
 def has_default_shape(record: Record) -> bool:
@@ -151,17 +167,6 @@ def _copied(record: Record) -> int:
 
 def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
     return int(recipe.get("images") or recipe.get("epochs", 0) * fitted)
-
-
-def _catalog_recipe(record: Record) -> Recipe | None:
-    """Return the full recipe of a record's shortened one, if it is still in the catalog."""
-    entry, protocol = MODELS.get(record.case.model), record.protocol
-    found = protocol["recipe"] | protocol.get("changed", {})  # what the user changed, as it was
-    known = entry.recipes.get(record.case.recipe) if entry else None
-    if known is None:
-        return None
-    same = ("optimizer", "lr", "batch_size")
-    return known if all(found.get(name) == getattr(known, name) for name in same) else None
 
 
 def _joined(numbers: Iterable[int]) -> str:

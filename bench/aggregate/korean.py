@@ -79,8 +79,10 @@ _HEADINGS = {
     "After a model's name: trained from random weights although pretrained ones exist.": (
         "모델 이름 뒤에 붙으며, 사전학습 가중치가 있는 모델을 무작위 가중치에서 시작했음을 뜻함."
     ),
-    "Share of the recipe's training budget that a run used; only 100 % can be ranked.": (
-        "레시피의 전체 학습 중 실제로 한 비율. 100 %여야 순위를 매길 수 있음."
+    "Share of the profile's training budget that a run used; only 100 % can be ranked. The "
+    "`standard` profile trains most models less than their papers do.": (
+        "프로필의 전체 학습 중 실제로 한 비율. 100 %여야 순위를 매길 수 있음. `standard` 프로필은 "
+        "대부분의 모델을 논문보다 적게 학습함."
     ),
     "Bold": "굵은 글씨",
     "Ranks: {method}.": "순위: {method}.",
@@ -108,6 +110,7 @@ _HEADINGS = {
     "last epoch": "마지막 에폭",
     "{name}: mean over {count} categories": "{name}: {count}개 범주의 평균",
     "ours is trained with procedural textures": "우리 모델은 생성한 질감으로 학습",
+    "ours has {share} of the paper's training budget": "우리 모델의 학습은 논문의 {share}",
     "its images are {theirs} px, ours {ours}": "그쪽 이미지는 {theirs} px, 우리 이미지는 {ours}",
     "Quality within the center crop": "중앙 자르기 안의 품질",
 }
@@ -229,7 +232,8 @@ _REASONS = {
         "테스트 이미지 {all}장 중 {count}장이 학습 이미지의 사본"
     ),
     "{count} of {all} replicates": "반복 {all}회 중 {count}회",
-    "{own} px, not {other}": "{other} px가 아니라 {own} px",
+    "{own}, not {other}": "{other}가 아니라 {own}",
+    "its own size": "고유의 크기",
     "{own} test images, not {other}": "테스트 이미지 {other}장이 아니라 {own}장",
     "other images": "다른 이미지",
     "no row has all categories": "모든 범주를 가진 행이 없음",
@@ -268,11 +272,12 @@ _RANKS = {
     ),
     "Ranks by {metric} of the `{head}` head.": "순위 기준: `{head}` 헤드의 {metric}.",
     "Ranks by {metric} of each model's first head.": "순위 기준: 각 모델 첫 헤드의 {metric}.",
-    "Rows are ranked only on the same images at the same size, after their whole budget; models "
-    "with randomness need {count} replicates. A range of ranks means that the tests cannot "
-    "narrow it down further.": (
-        "같은 이미지와 같은 크기에서 예산을 모두 쓴 행에만 순위를 매기며, 무작위성이 있는 모델은 반복 "
-        "{count}회가 필요함. 범위로 적힌 순위는 검정으로 가리지 못한 것임."
+    "Rows are ranked only on the same images, each model at its own size, after their whole budget; "
+    "models with randomness need {count} replicates. A range of ranks means that the tests cannot "
+    "narrow it down further. Pixel metrics are of maps at each model's own size.": (
+        "같은 이미지에서 각 모델 고유의 크기로 예산을 모두 쓴 행에만 순위를 매기며, 무작위성이 있는 모델은 "
+        "반복 {count}회가 필요함. 범위로 적힌 순위는 검정으로 가리지 못한 것임. 픽셀 지표는 각 모델 고유의 "
+        "크기에서 잰 맵의 값임."
     ),
 }
 

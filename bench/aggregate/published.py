@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.aggregate.conditions import changes_of, has_procedural_textures
+from bench.aggregate.conditions import changes_of, has_procedural_textures, share_of_paper
 from bench.aggregate.language import say
+from bench.aggregate.markdown import percent
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Row
 from bench.metrics.catalog import METRICS
@@ -80,7 +81,7 @@ def against_published(
     }
     for reference in references:
         row = whole.get((reference.model, reference.init))
-        another = _another_way(row, reference.image_size) if row else ""
+        another = _setup_difference(row, reference.image_size) if row else ""
         entry = MODELS.get(reference.model.partition(".")[0])
         one_pass = entry is not None and all(
             recipe.optimizer == "none" for recipe in entry.recipes.values()
@@ -103,15 +104,23 @@ def _is_within_crop(reference: Reference, metric: str) -> bool:
     return reference.image_size.endswith(" crop") and METRICS[metric].level == "pixel"
 
 
-def _another_way(row: Row, published: str) -> str:
-    """Return how our training differs from the published one; empty if it does not."""
+def _setup_difference(row: Row, published: str) -> str:
+    """Return a note on how our setup differs from the published one; empty if it does not."""
     if any(map(has_procedural_textures, row.records)):
         return say("ours is trained with procedural textures")
-    return _another_size(row, published)
+    return _size_difference(row, published) or _budget_difference(row)
 
 
-def _another_size(row: Row, published: str) -> str:
-    """Return that our images are of another size than the published ones; empty if they are not."""
+def _budget_difference(row: Row) -> str:
+    """Return a note if our training is shorter than the paper's; empty otherwise."""
+    shares = [share for record in row.records if (share := share_of_paper(record)) is not None]
+    if min(shares, default=1.0) >= 1:
+        return ""
+    return say("ours has {share} of the paper's training budget", share=percent(min(shares)))
+
+
+def _size_difference(row: Row, published: str) -> str:
+    """Return a note if our images differ in size from the published ones; empty otherwise."""
     shapes = {_size_of(record.protocol) for record in row.records}
     if not published or shapes == {published}:
         return ""

@@ -73,9 +73,9 @@ def of_measurement(name: str) -> str:
 def of_rank() -> str:
     """Return which rows rank, and what a range means."""
     return say(
-        "Rows are ranked only on the same images at the same size, after their whole budget; "
-        "models with randomness need {count} replicates. A range of ranks means that the tests "
-        "cannot narrow it down further.",
+        "Rows are ranked only on the same images, each model at its own size, after their whole "
+        "budget; models with randomness need {count} replicates. A range of ranks means that the "
+        "tests cannot narrow it down further. Pixel metrics are of maps at each model's own size.",
         count=MIN_REPLICATES,
     )
 
@@ -96,7 +96,10 @@ def of_scratch() -> str:
 
 def of_budget() -> str:
     """Return what the share of the budget means."""
-    return say("Share of the recipe's training budget that a run used; only 100 % can be ranked.")
+    return say(
+        "Share of the profile's training budget that a run used; only 100 % can be ranked. The "
+        "`standard` profile trains most models less than their papers do."
+    )
 
 
 def of_bold() -> str:

@@ -40,7 +40,7 @@ def _cfa(name: str, weights: str) -> ModelEntry:
         weights,
         {"baseline": _CFA},
         layers=(1, 2, 3),
-        standard_epochs=20,
+        standard_epochs=30,
         paper_recipe=_CFA_PAPER,
         paper_input=(224, None),
     )

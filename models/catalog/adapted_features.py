@@ -69,6 +69,7 @@ def _uninet(name: str, weights: str, recipe: Recipe, paper: Recipe, **options: A
         {"baseline": recipe},
         options=options,
         layers=(1, 2, 3),
+        standard_epochs=50,
         paper_recipe=paper,
     )
 
@@ -88,6 +89,7 @@ def _supersimplenet(
         recipes,
         options={"supervised": supervised, "threshold": threshold},
         layers=(2, 3),
+        standard_epochs=100,
         paper_recipe=_SUPERVISED_PAPER if supervised else _SUPERSIMPLENET_PAPER,
         supervised=supervised,
     )

@@ -93,6 +93,7 @@ def _stfpm(name: str, weights: str) -> ModelEntry:
         weights,
         {"baseline": _STFPM},
         layers=(1, 2, 3),
+        standard_epochs=100,
         paper_recipe=_STFPM_PAPER,
     )
 
@@ -105,6 +106,7 @@ def _fre(name: str, weights: str) -> ModelEntry:
         weights,
         {"baseline": _FRE},
         layers=(3,),
+        standard_epochs=220,
         paper_recipe=_FRE_PAPER,
     )
 
@@ -118,7 +120,8 @@ def _rd(
     **options: Any,
 ) -> ModelEntry:
     other = "flattened" if baseline.loss == "per_pixel" else "per_pixel"
-    student = options.get("student", "resnet")
+    # The adapted student is rd_resnet50 with another teacher: it has the same recipes everywhere.
+    is_resnets = options.get("student", "resnet") in ("resnet", "convnext_adapted")
     return ModelEntry(
         name=name,
         family="distillation",
@@ -136,7 +139,7 @@ def _rd(
                 other: replace(baseline, loss=other),
             }
         ),
-        paper_recipe=_RD_PAPER if student == "resnet" else None,
+        paper_recipe=_RD_PAPER if is_resnets else None,
         tuned=tuned is _RD_TUNED,
         aliases=("reverse_distillation",) if name == "rd_wide_resnet50_2" else (),
         group="convnext" if weights.startswith("convnext") else "resnet",
@@ -151,6 +154,7 @@ def _efficientad(size: str) -> ModelEntry:
         f"pdn_{size}.distilled",
         {"baseline": _EFFICIENTAD},
         options={"size": size},
+        standard_epochs=100,
         paper_recipe=_EFFICIENTAD_PAPER,
         holds_out=True,
         auxiliary=("imagenette2",),

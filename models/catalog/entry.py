@@ -182,7 +182,8 @@ class ModelEntry:
         image_size: Side in pixels that images are resized to.
         crop: Side of the center crop; None disables cropping.
         seed_base: Seed of replicate s0.
-        standard_epochs: Budget of the ``standard`` profile in epochs.
+        standard_epochs: Budget of the ``standard`` profile in passes: minutes on one GPU for some
+            200 images. None means the recipe's own budget, up to 50 passes.
         smoke_images: Budget of the ``smoke`` profile in images; None means that of all models.
         paper_recipe: Recipe of the ``paper`` profile where it differs from ``baseline``.
         paper_multi_class_images: Budget of ``paper_recipe`` in images for one model of all
@@ -215,7 +216,7 @@ class ModelEntry:
     image_size: int = 256
     crop: int | None = None
     seed_base: int = 111
-    standard_epochs: int = 50
+    standard_epochs: int | None = None
     smoke_images: int | None = None
     paper_recipe: Recipe | None = None
     paper_multi_class_images: int | None = None

@@ -82,6 +82,7 @@ def _cflow(name: str, weights: str) -> ModelEntry:
         weights,
         {"baseline": _CFLOW, "layers23": _CFLOW_WITHOUT_LAST},
         layers=(2, 3, 4),
+        standard_epochs=100,
         paper_recipe=_CFLOW_PAPER,
     )
 
@@ -96,7 +97,6 @@ def _csflow(name: str, size: int) -> ModelEntry:
         layers=(1, 2, 3),  # scales
         image_size=size,
         paper_recipe=_CSFLOW_PAPER,
-        paper_input=(768, None),
     )
 
 
@@ -111,6 +111,7 @@ def _uflow(
         {"baseline": replace(_UFLOW, batch_size=batch)},
         layers=layers,
         image_size=size,
+        standard_epochs=100,
         paper_recipe=_UFLOW_PAPER,
         paper_input=(448, None),
     )

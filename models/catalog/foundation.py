@@ -51,6 +51,7 @@ def _dinomaly(encoder: str, side: int) -> ModelEntry:
         layers=_LARGE_LAYERS if encoder == "large" else _MIDDLE_LAYERS,
         image_size=image_size,
         crop=crop,
+        standard_epochs=100,
         paper_recipe=_DINOMALY_PAPER,
         paper_multi_class_images=160_000,  # 10,000 steps of 16 images
         paper_input=(256, 224) if side == 224 else None,

@@ -63,6 +63,7 @@ def _draem(name: str, *, sspcab: bool) -> ModelEntry:
         weights=None,
         recipes={"baseline": _DRAEM},
         options={"sspcab": sspcab},
+        standard_epochs=200,
         paper_recipe=_DRAEM_PAPER,
         auxiliary=("dtd",),
     )
@@ -79,6 +80,7 @@ RECONSTRUCTION_MODELS = (
             "ssim": replace(_AUTOENCODER, loss="mse_ssim", source="own proposal, MSE and SSIM"),
         },
         options={"latent": 128},
+        standard_epochs=200,
         paper_recipe=_AUTOENCODER_LONG,
     ),
     zoo_entry(
@@ -88,6 +90,7 @@ RECONSTRUCTION_MODELS = (
         weights=None,
         recipes={"baseline": _GANOMALY},
         options={"latent": 100, "width": 64},
+        standard_epochs=100,
         paper_recipe=_GANOMALY_PAPER,
     ),
     _draem("draem", sspcab=True),
@@ -98,6 +101,7 @@ RECONSTRUCTION_MODELS = (
         "models.dsr.model:build",
         "dsr_vqvae.pretrained",
         {"baseline": _DSR},
+        standard_epochs=100,
         paper_recipe=_DSR_PAPER,
     ),
 )

@@ -113,7 +113,7 @@ def test_a_crop_is_of_the_models_own_share():
 
 @pytest.mark.parametrize(
     ("profile", "multi_class", "images"),
-    [("paper", True, 160_000), ("paper", False, 80_000), ("standard", True, 2_000)],
+    [("paper", True, 160_000), ("paper", False, 80_000), ("standard", True, 20_000)],
 )
 def test_one_dinomaly_for_all_categories_trains_twice_as_long(profile, multi_class, images):
     """The paper's 10,000 steps of 16 images in place of 5,000; `original` has epochs."""
@@ -126,7 +126,7 @@ def test_budgets_may_be_counted_in_images():
     entry = MODELS["efficientad_small"]
     assert resolve(entry, "baseline", PROFILES["paper"]).total_images(209) == 70_000
     assert resolve(entry, "baseline", PROFILES["original"]).total_images(209) == 20 * 209
-    assert resolve(entry, "baseline", PROFILES["standard"]).total_images(209) == 20 * 209
+    assert resolve(entry, "baseline", PROFILES["standard"]).total_images(209) == 100 * 209
     assert resolve(MODELS["padim"], "baseline", PROFILES["smoke"]).total_images(58) == 58
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from fake_records import make
 
-from bench.aggregate.conditions import deviations
+from bench.aggregate.conditions import deviations, share_of_paper
 from bench.aggregate.frame import comparable_runs, lines_of, recency_key
 from bench.protocol import PROFILES, resolve
 from models.catalog import MODELS
@@ -23,13 +23,32 @@ def test_a_record_is_a_row_with_its_axes_and_values():
     assert (line["inference_images_per_s"], line["share"]) == (123.4, 1.0)
 
 
-@pytest.mark.parametrize("changed", [{}, {"batch_size": 8}, {"lr": 1e-3, "epochs": 100}])
-def test_a_shortened_recipe_is_a_part_of_its_own_budget_whatever_else_changed(changed):
-    shortened = {"optimizer": "adam", "lr": 1e-3, "batch_size": 8, "epochs": 100}  # of 500
-    recipe = shortened | {name: 2 * value for name, value in changed.items() if name != "epochs"}
-    protocol = {"recipe": recipe, "changed": changed}
-    (line,) = lines_of([make("fastflow", profile="standard", protocol=protocol)])
-    assert line["share"] == pytest.approx(0.2)
+@pytest.mark.parametrize(
+    ("profile", "changes", "share", "of_paper"),
+    [
+        ("standard", {}, 1, 0.2),
+        ("standard", {"batch_size": 4}, 1, 0.2),
+        ("standard", {"epochs": 50}, 0.5, 0.1),
+        ("original", {}, 1, 1),
+        ("paper", {"epochs": 50}, 0.1, 0.1),
+    ],
+)
+def test_the_budget_is_a_share_of_the_profiles_and_of_the_papers(profile, changes, share, of_paper):
+    """FastFlow trains for 500 passes, and for 100 in `standard`."""
+    protocol = resolve(MODELS["fastflow"], "baseline", PROFILES[profile], changes=changes).as_dict()
+    record = make("fastflow", profile=profile, protocol=protocol)
+    assert lines_of([record])[0]["share"] == pytest.approx(share)
+    assert share_of_paper(record) == pytest.approx(of_paper)
+
+
+@pytest.mark.parametrize("profile", ["standard", "original", "paper"])
+def test_every_unchanged_run_can_rank(profile):
+    zoo = [entry for entry in MODELS.values() if entry.task == "anomaly"]
+    for entry, recipe in ((entry, recipe) for entry in zoo for recipe in entry.recipes):
+        protocol = resolve(entry, recipe, PROFILES[profile]).as_dict()
+        name = entry.name if recipe == "baseline" else f"{entry.name}.{recipe}"
+        record = make(name, profile=profile, protocol=protocol)
+        assert deviations([record]) == []
 
 
 @pytest.mark.parametrize(

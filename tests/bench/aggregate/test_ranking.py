@@ -51,7 +51,7 @@ def images(**counts):
     [
         ({"images": "other hash"}, "other images"),
         ({"fingerprints": {"images_sha256": "other"}}, "other images"),
-        ({"protocol": {"image_size": 64}}, "64 px, not 128"),
+        ({"protocol": {"image_size": 64}}, "64 px, not its own size"),
         (images(test=32), "32 test images, not 64"),
         ({"protocol": {"images_seen": 500}}, "25 % of its own budget"),
         ({"protocol": {"images_seen": 178}}, "8.9 % of its own budget"),
@@ -165,7 +165,10 @@ def test_the_conditions_of_most_rows_are_the_tables():
     ]
     found = placed(records)
     assert [place.rank for place in found.values()] == ["1", "2", "–"]
-    assert found["rd_resnet18 pretrained"].reasons == ("64 px, not 128", "8 test images, not 64")
+    assert found["rd_resnet18 pretrained"].reasons == (
+        "64 px, not its own size",
+        "8 test images, not 64",
+    )
 
 
 def test_supervised_models_have_their_own_table():

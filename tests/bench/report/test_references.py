@@ -9,12 +9,14 @@ from read_markdown import read_tables, study_tables
 from bench.aggregate.published import against_published
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import category_rows
+from bench.protocol import PROFILES, resolve
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown
 from bench.studies.anomaly_zoo.references import published as zoo_published
 from bench.studies.anomaly_zoo.references import published_rows
 from bench.studies.anomaly_zoo.study import ANOMALY_ZOO as ZOO
 from bench.studies.rd_backbone.references import published
 from datasets_lib.catalog import DATASETS
+from models.catalog import MODELS
 
 
 def test_values_are_those_of_the_files():
@@ -215,6 +217,19 @@ def test_a_changed_recipe_is_not_compared_with_what_was_published():
     assert compared()
     assert not compared(changed={"lr": 0.1})
     assert not compared(normalize=False)
+
+
+@pytest.mark.parametrize(
+    ("profile", "caution"),
+    [("standard", "ours has 25 % of the paper's training budget"), ("paper", "")],
+)
+def test_a_shorter_training_than_the_papers_is_not_compared_with_it(profile, caution):
+    name = "rd_wide_resnet50_2"  # 50 passes in `standard`, 200 in the paper
+    protocol = resolve(MODELS[name], "baseline", PROFILES[profile]).as_dict()
+    record = make(name, "mvtec.bottle", profile=profile, protocol=protocol)
+    references = [r for r in zoo_published((name,)) if r.category == "bottle"]
+    found = against_published(category_rows([record], ZOO), references, profile)
+    assert {each.caution for each in found if each.ours is not None} == {caution}
 
 
 def test_procedural_textures_are_not_compared_with_what_was_published():
