@@ -1,16 +1,19 @@
 """Explain folders that hold no dataset or category: missing, too deep, or laid out differently."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from bench.printable import printable
 from datasets_lib.catalog import entry_named
-from datasets_lib.discover import CUSTOM, FoundDataset, NameTakenError, recognize
+from datasets_lib.discover import CUSTOM, FoundDataset, NameTakenError, find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folders import folder_id, is_junk, subfolders
+from datasets_lib.layouts.class_folders import class_names
+from datasets_lib.layouts.folders import folder_id, is_junk, same_name, subfolders
 from datasets_lib.layouts.masks import images_below, is_truth_folder
 from datasets_lib.layouts.nearest import deeper, nearest_category, nearest_layout
+from datasets_lib.layouts.plain_folders import ABNORMAL_NAMES
+from datasets_lib.layouts.split import NORMAL_NAMES
 
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _MAX_NAMES = 4
@@ -33,7 +36,7 @@ def searchable(data_dirs: Sequence[Path]) -> list[Path]:
 
 
 def remarks(data_dir: Path, found: bool) -> Iterator[str]:
-    """Yield notes on folders of a data folder that are not datasets.
+    """Yield notes on folders of a data folder that are not datasets, or of another task than meant.
 
     Args:
         data_dir: Folder that can be searched.
@@ -42,8 +45,21 @@ def remarks(data_dir: Path, found: bool) -> Iterator[str]:
     if not found and (up := one_level_up(data_dir)):
         yield up
         return
+    for dataset in find_datasets([data_dir]).values():
+        if dataset.task == "classification" and _is_normal_or_not(dataset.root):
+            yield (
+                f"{printable(dataset.root)} is read as classification; for anomaly detection put "
+                f"it in {printable(dataset.root)}/<category>"
+            )
     for passed, hint in passed_over(data_dir):
         yield f"passed over {printable(passed)}: {hint}"
+
+
+def _is_normal_or_not(root: Path) -> bool:
+    """Return whether the classes of a set are a normal and an abnormal one."""
+    names = class_names(root)
+    has_both = not names.isdisjoint(NORMAL_NAMES) and not names.isdisjoint(ABNORMAL_NAMES)
+    return len(names) == 2 and has_both
 
 
 def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
@@ -64,7 +80,7 @@ def passed_over(data_dir: Path) -> Iterator[tuple[Path, str]]:
         if dataset is None:
             yield folder, _why(folder)
         else:
-            yield from ((inner, _why_no_category(inner)) for inner in _no_categories(dataset))
+            yield from _no_categories(dataset)
 
 
 def one_level_up(data_dir: Path) -> str | None:
@@ -80,14 +96,28 @@ def one_level_up(data_dir: Path) -> str | None:
     return None
 
 
-def _no_categories(dataset: FoundDataset) -> Iterator[Path]:
-    """Yield the folders of images that lie next to a dataset's categories and are none of them."""
+def _no_categories(dataset: FoundDataset) -> Iterator[tuple[Path, str]]:
+    """Yield the folders next to a dataset's categories whose images or masks belong to none."""
     categories = set(dataset.categories.values())
     # A category that is the dataset's own folder has other datasets next to it.
     for parent in sorted({category.parent for category in categories - {dataset.root}}):
         for folder in sorted(set(subfolders(parent)) - categories):
-            if not is_truth_folder(folder.name) and any(images_below(folder)):
-                yield folder
+            if is_truth_folder(folder.name):
+                yield from _no_masks(folder, categories)
+            elif any(images_below(folder)):
+                yield folder, _why_no_category(folder)
+
+
+def _no_masks(truth: Path, categories: Collection[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield what of a folder of masks next to categories is read with none of them."""
+    if len(categories) == 1:  # all of it is searched
+        return
+    inner = sorted(subfolders(truth))
+    names = {same_name(category.name) for category in categories}
+    strange = [folder for folder in inner if same_name(folder.name) not in names]
+    for folder in [truth] if strange == inner else strange:
+        if any(images_below(folder)):
+            yield folder, f"its masks belong to no category: wanted {truth.name}/<category>"
 
 
 def _why_no_category(folder: Path) -> str:

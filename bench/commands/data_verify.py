@@ -132,11 +132,16 @@ def _wanted(
 
 
 def _not_here(name: str, datasets: Mapping[str, FoundDataset], options: argparse.Namespace) -> str:
-    searched = ", ".join(map(str, data_dirs_of(options))) or "no folder"
     entry = DATASETS.get(name)
     if entry and entry.embedded:
         return f"{name} is embedded: it has no files to verify."
-    found = f"Wanted to verify '{name}', found {', '.join(datasets) or 'no dataset'} in {searched}"
+    known, searched = ", ".join(datasets), ", ".join(map(str, data_dirs_of(options)))
+    if searched:
+        found = f"found {known or 'no dataset'} in {searched}"
+    else:  # what is known then comes with an installed package
+        installed = f"only {known} (installed)" if known else "no dataset"
+        found = f"found {installed}; no data folder was searched"
+    found = f"Wanted to verify '{name}', {found}"
     if entry is None and (meant := did_you_mean(name, datasets)):
         return f"{found}: {meant}"
     remedy = f"get it with python -m bench data get {name}" if entry else "check its name"

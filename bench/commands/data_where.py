@@ -40,7 +40,8 @@ def _run(options: argparse.Namespace) -> int:
             count, size = _count(dataset.categories), megabytes(folder_bytes(dataset.root))
             hidden = ", not used: an earlier folder has its id" if name in seen else ""
             seen.add(name)
-            print(f"       {name}{count}: {printable(dataset.root)} ({size}){hidden}")
+            place = f"{printable(dataset.root)} ({dataset.task}, {size})"
+            print(f"       {name}{count}: {place}{hidden}")
         for line in remarks(folder, bool(found)):
             print(f"       {line}")
     if not dirs:

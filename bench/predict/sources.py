@@ -12,7 +12,7 @@ from typing import BinaryIO
 from bench.predict.frames import is_image_data, split_frames
 from bench.predict.stream import Frame
 from datasets_lib.layouts.category import DatasetError
-from datasets_lib.layouts.folders import is_image, list_folder
+from datasets_lib.layouts.folders import is_image, list_folder, unread_images
 
 _POLL_SECONDS = 0.2
 _QUEUED = 8
@@ -21,7 +21,8 @@ _QUEUED = 8
 def named_frames(source: str) -> Iterator[Frame]:
     """Yield the images of a file, a folder and the folders in it, or a pattern such as ``*.png``.
 
-    A file given by name is yielded whether it can be read or not.
+    A file given by name is yielded whether it can be read or not, and so are images of a folder in
+    formats that are not read: none is left out without a word.
 
     Raises:
         DatasetError: A folder or a pattern has no image.
@@ -147,17 +148,22 @@ def _below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     if real in above:  # a link to a parent folder would be followed forever
         return
     names = list_folder(folder, "DIR/*.png")
-    yield from (folder / name for name in names.files if is_image(name))
+    yield from (folder / name for name in _images(names.files))
     for name in names.folders:
         yield from _below(folder / name, above | {real})
 
 
 def _states(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield size and time of change of the image files in a folder, by name."""
-    for name in list_folder(folder, "DIR/*.png").files:
-        if is_image(name):
-            try:
-                stat = (folder / name).stat()
-            except OSError:  # removed in the meantime
-                continue
-            yield name, (stat.st_size, stat.st_mtime_ns)
+    for name in _images(list_folder(folder, "DIR/*.png").files):
+        try:
+            stat = (folder / name).stat()
+        except OSError:  # removed in the meantime
+            continue
+        yield name, (stat.st_size, stat.st_mtime_ns)
+
+
+def _images(names: list[str]) -> Iterator[str]:
+    """Yield the names of image files, of formats that are read or not, in their order."""
+    unread = set(unread_images(names))
+    yield from (name for name in names if is_image(name) or name in unread)

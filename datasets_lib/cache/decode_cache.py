@@ -142,6 +142,12 @@ class DecodeCache:
         ]
         return sorted(entries, key=lambda entry: (entry.last_used, entry.what))
 
+    def others(self) -> list[tuple[str, int]]:
+        """Return name and bytes of what `clean` removes besides entries if it is given no days."""
+        folders = {"generated sets": "generated", "hashes of files": "hashes"}
+        sizes = [(what, folder_bytes(self._root / name)) for what, name in folders.items()]
+        return [(what, size) for what, size in sizes if size]
+
     def clean(self, older_than_days: float | None = None) -> int:
         """Remove entries unused for a number of days, or everything including generated sets.
 

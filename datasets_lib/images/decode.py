@@ -27,7 +27,7 @@ from datasets_lib.layouts.category import DatasetError
 
 INTERPOLATION = "bilinear, antialiased, on uint8; masks nearest"
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 

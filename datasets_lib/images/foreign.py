@@ -4,7 +4,6 @@ import re
 
 _MAGIC: tuple[tuple[str, str], ...] = (
     (r"GIF8[79]a", "a GIF file"),
-    (r"RIFF....WEBP", "a WebP file"),
     (r"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 file"),
     (r"\x00\x00\x00\x0cJXL |\xff\x0a", "a JPEG XL file"),
     (r"....ftyp(?:avif|avis)", "an AVIF file"),

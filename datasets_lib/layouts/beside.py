@@ -1,6 +1,6 @@
 """Images of one folder, such as a kind of defect, and the masks that lie next to them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.folders import in_words, list_images
-from datasets_lib.layouts.masks import MASK_SUFFIXES, Masks, image_key_of, images_below, key_of
+from datasets_lib.layouts.masks import (
+    MASK_SUFFIXES,
+    Masks,
+    deeper_images,
+    image_key_of,
+    key_of,
+    may_hold_masks,
+)
 
 MASK_VALUES = 16
 """Most gray levels that `looks_like_mask` accepts: some masks number the kinds of defects."""
@@ -26,7 +33,7 @@ def images_and_masks(
     """List the images of a folder in natural order, apart from the masks that lie next to them.
 
     A file is a mask if its name says so and another file has the name of its image; or if it has
-    the name of a JPEG, as the magnetic tiles are published, and looks like a mask.
+    the name of a JPEG or WebP, as the magnetic tiles are published, and looks like a mask.
 
     Args:
         folder: Folder of normal images or of a kind of defect.
@@ -34,14 +41,14 @@ def images_and_masks(
         has_kinds: Whether the folders in it are kinds of defects, which are read by themselves.
 
     Raises:
-        DatasetError: The folder cannot be listed, its images lie in folders in it, a file with the
-            name of a mask is a JPEG or looks like a photograph, or it is not clear which of several
-            files of one name is the image.
+        DatasetError: The folder cannot be listed, images lie in folders in it or have a format that
+            is not read, a file with the name of a mask has a format that is not exact or looks like
+            a photograph, or it is not clear which of several files of one name is the image.
     """
     files = list_images(folder, layout)
-    if not files and not has_kinds:
-        _check_not_deeper(folder, layout)
     keys = {key_of(file.name) for file in files}
+    if not has_kinds:
+        _check_not_deeper(folder, layout, keys)
     named = {file for file in files if image_key_of(file.name) in keys}
     _check_named([file for file in files if file in named])
     images = [file for file in files if file not in named]
@@ -55,11 +62,11 @@ def images_and_masks(
 
 def _check_named(masks: Sequence[Path]) -> None:
     """Check files whose names say that they are masks of others: a photograph may say so too."""
-    if jpeg := next((file for file in masks if file.suffix.lower() not in MASK_SUFFIXES), None):
+    if inexact := next((file for file in masks if file.suffix.lower() not in MASK_SUFFIXES), None):
         raise DatasetError(
-            f"{jpeg} has the name of a mask of the image next to it, and is a JPEG: wanted masks "
-            f"as {in_words(MASK_SUFFIXES)}, whose pixels are exact. If it is an image, rename it; "
-            "if it is a mask, save it again from its source."
+            f"{inexact} has the name of a mask of the image next to it, and ends in "
+            f"{inexact.suffix}: wanted masks as {in_words(MASK_SUFFIXES)}, whose pixels are exact. "
+            "If it is an image, rename it; if it is a mask, save it again from its source."
         )
     with ThreadPoolExecutor() as pool:  # Pillow releases the GIL; 5 ms for a megapixel
         found = zip(masks, pool.map(_is_photograph, masks), strict=True)
@@ -87,17 +94,30 @@ def _is_photograph(file: Path) -> bool:
     return content.levels > MASK_VALUES and (content.has_colors or content.black < MASK_BLACK)
 
 
-def _check_not_deeper(folder: Path, layout: str) -> None:
-    if (first := next(images_below(folder), None)) is not None:
+def _check_not_deeper(folder: Path, layout: str, keys: Set[str]) -> None:
+    """Check that a folder of images has no further images in folders in it.
+
+    Args:
+        folder: Folder of images.
+        layout: Description of the expected layout.
+        keys: Keys of the files directly in it; other renderings and masks of these are no further
+            images.
+    """
+    for image in deeper_images(folder):
+        inner = image.relative_to(folder).parts[0]
+        names = {key_of(image.name), image_key_of(image.name)}
+        if keys and (may_hold_masks(inner) or not names.isdisjoint(keys)):
+            continue
+        found = "some images itself and others" if keys else "no image itself, but some"
         raise DatasetError(
-            f"{folder} holds no image itself, while folders in it do, such as {first}: wanted "
-            f"images directly in the folders of {layout}. Move them up into {folder.name}, or "
-            "move their folders to where kinds of defects belong."
+            f"{folder} holds {found} in folders in it, such as {image}: wanted images directly in "
+            f"the folders of {layout}. Move them up into {folder.name}, or move their folders to "
+            "where kinds of defects belong."
         )
 
 
 def _masks_of_jpegs(images: Iterable[Path], named: Masks) -> set[Path]:
-    """Return the files that are masks of JPEGs of the same name.
+    """Return the files that are masks of JPEGs or WebPs of the same name.
 
     Args:
         images: Files of a folder.
@@ -120,11 +140,11 @@ def _mask_among(files: Sequence[Path]) -> Path:
     """Return the mask of a pair of files of one name.
 
     Raises:
-        DatasetError: They are no pair of a JPEG and a mask.
+        DatasetError: They are no pair of a JPEG or WebP and a mask.
     """
     doubt = ""
     masks = [file for file in files if file.suffix.lower() in MASK_SUFFIXES]
-    if len(files) == 2 and len(masks) == 1:  # the other is a JPEG
+    if len(files) == 2 and len(masks) == 1:  # the other is a JPEG or WebP
         if looks_like_mask(masks[0]):
             return masks[0]
         doubt = f", and {masks[0].name} has over {MASK_VALUES} values or no black, unlike a mask"

@@ -5,13 +5,14 @@ read, because nothing is selected on a validation split. Case and Unicode normal
 do not matter.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from datasets_lib.layouts.category import DatasetError, Sample
 from datasets_lib.layouts.classification import Classification, FileSplit
 from datasets_lib.layouts.folders import (
     IMAGE_SUFFIXES,
+    check_formats,
     composed,
     first_names,
     folder_id,
@@ -22,7 +23,7 @@ from datasets_lib.layouts.folders import (
     same_name,
     subfolders,
 )
-from datasets_lib.layouts.masks import images_below, is_truth_folder
+from datasets_lib.layouts.masks import deeper_images, is_truth_folder
 
 TEST_SPLITS = ("test", "testing", "val", "valid", "validation")
 """Folders that may hold the test images, in order of preference."""
@@ -47,6 +48,16 @@ def find(root: Path) -> Mapping[str, Path] | None:
     return None if _splits(root) is None else {}
 
 
+def class_names(root: Path) -> Set[str]:
+    """Return the names of the classes in the form for comparison; none if there are no splits.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    train, _ = _splits(root) or ([], [])
+    return {same_name(inner.name) for folder in train for inner in subfolders(folder)}
+
+
 def read(root: Path) -> Classification:
     """Read classes and images in natural order of their names.
 
@@ -58,8 +69,8 @@ def read(root: Path) -> Classification:
 
     Raises:
         DatasetError: A folder is missing, unreadable or empty, two folders have one name, images
-            lie deeper than a class's folder, a test class has no training images, or a name is not
-            UTF-8.
+            lie deeper than a class's folder or have a format that is not read, a test class has no
+            training images, or a name is not UTF-8.
     """
     try:
         splits = _splits(root)
@@ -155,11 +166,11 @@ def _images(folder: Path) -> list[Path]:
     """Return the images of a class in one split.
 
     Raises:
-        DatasetError: It has none, or has some in folders below.
+        DatasetError: It has none, has some in folders below, or in a format that is not read.
     """
     listing = list_folder(folder, _LAYOUT)
-    inner = (folder / name for name in listing.folders if not is_truth_folder(name))
-    deeper = next((image for path in inner for image in images_below(path)), None)
+    check_formats(folder, listing.files)
+    deeper = next(deeper_images(folder), None)
     images = [folder / name for name in listing.files if is_image(name)]
     if deeper is not None:
         own = f", and {len(images):,} directly" if images else ""

@@ -15,6 +15,7 @@ from datasets_lib.layouts.beside import images_and_masks
 from datasets_lib.layouts.category import Category, DatasetError, Sample
 from datasets_lib.layouts.data_info import IMAGES, Info, check_or_write
 from datasets_lib.layouts.folders import (
+    child,
     composed,
     folder_id,
     is_image,
@@ -53,9 +54,10 @@ def find_categories(root: Path) -> Mapping[str, Path] | None:
     Raises:
         OSError: A folder cannot be listed.
     """
-    if not (root / IMAGES).is_dir():
+    images = child(root, IMAGES)
+    if not images.is_dir():
         return None
-    names = [name for kind in subfolders(root / IMAGES) for name in _names(kind)]
+    names = [name for kind in subfolders(images) for name in _names(kind)]
     words = {Path(name).stem.partition(" ")[0] for name in names if is_image(name)}
     return dict.fromkeys(sorted(map(folder_id, words)), root) or None
 
@@ -68,7 +70,7 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
             are too few images, images lie deeper or share a name, only some defects have a mask,
             or ``data_info.csv`` does not agree with the files.
     """
-    kinds = list_folder(path / IMAGES, _LAYOUT).folders
+    kinds = list_folder(child(path, IMAGES), _LAYOUT).folders
     named = [row for kind in kinds for row in _kind(path, kind)]
     groups: dict[str, list[Sample]] = {}
     for row in named:
@@ -77,7 +79,7 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     check_or_write(path, _table(named, groups))
     if category not in ids:
         raise DatasetError(
-            f"{path / IMAGES} holds no image of the category {category}: wanted names that "
+            f"{child(path, IMAGES)} holds no image of the category {category}: wanted names that "
             f"match {PATTERN}. Put its images there."
         )
     whole = split_category(dataset, category, path, groups[ids[category]], has_masks=False)
@@ -106,10 +108,11 @@ def _names(folder: Path) -> list[str]:
 
 def _kind(path: Path, kind: str) -> list[_Named]:
     defect = None if kind.lower() in NORMAL_NAMES else composed(kind)
-    images, masks = images_and_masks(path / IMAGES / kind, _LAYOUT)
+    folder = child(path, IMAGES) / kind
+    images, masks = images_and_masks(folder, _LAYOUT)
     if defect:
         truths = inner_truths(path, _LAYOUT)
-        masks |= masks_of_kind(truths, Path(kind), path / IMAGES / kind, path, _LAYOUT)
+        masks |= masks_of_kind(truths, Path(kind), folder, path, _LAYOUT)
         for truth in truths:
             masks |= masks_in(truth, _LAYOUT, nested=False)
     return [_named(path, image, masks.of(image) if defect else (), defect) for image in images]
@@ -123,7 +126,7 @@ def _named(path: Path, image: Path, masks: tuple[Path, ...], defect: str | None)
         raise DatasetError(
             f"The file {name!a} of {path} does not match the pattern {PATTERN}, such as "
             "'bottle 50 100_003.png', in printable characters. Rename it, or move it out of "
-            f"{path / IMAGES}."
+            f"{child(path, IMAGES)}."
         )
     sample = Sample(name, image, masks, defect)
     return _Named(sample, composed(match["category"]), match["freq"], match["dimming"])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from datasets_lib.atomic import atomic_path
 from datasets_lib.layouts.annotations import read_table
 from datasets_lib.layouts.category import DatasetError
+from datasets_lib.layouts.folders import same_name
 from datasets_lib.layouts.split import is_grouped
 
 FILE, IMAGES = "data_info.csv", "data_rgb"
@@ -99,7 +100,7 @@ def _read(file: Path) -> _Rows:
         raise DatasetError(
             f"The table {file} names no image: wanted a line per image, as written. {_REMEDY}"
         )
-    foreign = [(line, row) for line, row in rows if not row["image_path"].startswith(f"{IMAGES}/")]
+    foreign = [(line, row) for line, row in rows if not _is_inside(row["image_path"])]
     if foreign:
         line, row = foreign[0]
         raise DatasetError(
@@ -108,6 +109,11 @@ def _read(file: Path) -> _Rows:
             "or delete it to have one written."
         )
     return {row["image_path"]: (line, row) for line, row in rows}
+
+
+def _is_inside(name: str) -> bool:
+    folder, slash, _ = name.partition("/")
+    return bool(slash) and same_name(folder) == IMAGES
 
 
 def _write(file: Path, rows: Sequence[Info]) -> None:

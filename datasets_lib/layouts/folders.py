@@ -11,8 +11,16 @@ from typing import NamedTuple
 
 from datasets_lib.layouts.category import DatasetError, Sample
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp"}
+)
+"""Suffixes of the image files that are read, in lower case."""
 
+_UNREAD_SUFFIXES = frozenset(
+    {".avif", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".pbm", ".pgm", ".pnm", ".ppm"}
+    | {".arw", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".nef", ".orf", ".raf", ".rw2", ".tga"}
+)
+"""Suffixes of image files that are not read, in lower case."""
 
 _JUNK = frozenset(
     {"$recycle.bin", "__macosx", "desktop.ini", "lost+found", "recycler", "thumbs.db"}
@@ -205,9 +213,42 @@ def list_images(folder: Path, layout: str) -> list[Path]:
     """List the image files of a folder; hidden files and other files are skipped.
 
     Raises:
-        DatasetError: The folder cannot be listed.
+        DatasetError: The folder cannot be listed, or holds images in a format that is not read.
     """
-    return [folder / name for name in list_folder(folder, layout).files if is_image(name)]
+    names = list_folder(folder, layout).files
+    check_formats(folder, names)
+    return [folder / name for name in names if is_image(name)]
+
+
+def check_formats(folder: Path, names: Sequence[str]) -> None:
+    """Check that a folder holds no images that would be left out because of their format.
+
+    Args:
+        folder: Folder whose images are read.
+        names: Names of all files in it.
+
+    Raises:
+        DatasetError: It does.
+    """
+    if unread := unread_images(names):
+        raise DatasetError(
+            f"{folder} holds {len(unread):,} images in formats that are not read "
+            f"({first_names(unread)}): wanted files ending in {in_words(IMAGE_SUFFIXES)}. Convert "
+            "them to PNG, or move them out of the folder."
+        )
+
+
+def unread_images(names: Sequence[str]) -> list[str]:
+    """Return the names of images in formats that are not read, in their order.
+
+    A file next to a readable image of the same name, such as a camera's raw file, does not count.
+
+    >>> unread_images(["1.heic", "2.HEIC", "2.jpg", "notes.txt"])
+    ['1.heic']
+    """
+    unread = [name for name in names if _suffix(name) in _UNREAD_SUFFIXES]
+    read = {same_name(Path(name).stem) for name in names if is_image(name)} if unread else ()
+    return [name for name in unread if same_name(Path(name).stem) not in read]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -233,7 +274,11 @@ def is_image(name: str) -> bool:
     >>> is_image("003.PNG")
     True
     """
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+    return _suffix(name) in IMAGE_SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:

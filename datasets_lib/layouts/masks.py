@@ -15,6 +15,7 @@ from datasets_lib.layouts.folders import (
     is_junk,
     list_folder,
     same_name,
+    subfolders,
 )
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})
@@ -52,6 +53,15 @@ def is_truth_folder(name: str, among_kinds: bool = False) -> bool:
     return certain or (not among_kinds and _LIKELY.fullmatch(squeezed) is not None)
 
 
+def may_hold_masks(name: str) -> bool:
+    """Return whether the name of a folder has a word for masks in it.
+
+    >>> may_hold_masks("scratch_masks"), may_hold_masks("2026-05-01")
+    (True, False)
+    """
+    return _DOUBTFUL.search(same_name(name)) is not None
+
+
 def images_below(folder: Path) -> Iterator[Path]:
     """Yield the images in a folder and below it in natural order, without folders of masks."""
     for file in files_below(folder):
@@ -60,10 +70,51 @@ def images_below(folder: Path) -> Iterator[Path]:
             yield file
 
 
+def deeper_images(folder: Path) -> Iterator[Path]:
+    """Yield the images below a folder that are not directly in it, without folders of masks."""
+    for inner in sorted(subfolders(folder)):
+        if not is_truth_folder(inner.name):
+            yield from images_below(inner)
+
+
 def inner_truths(folder: Path, layout: str, among_kinds: bool = False) -> list[Path]:
     """Return the folders of masks in a folder; the arguments are as for `is_truth_folder`."""
     names = list_folder(folder, layout).folders
     return [folder / name for name in names if is_truth_folder(name, among_kinds)]
+
+
+def truths_above(path: Path, is_category: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
+    """Return where the masks of a category may lie in the folders of masks next to it.
+
+    Masks of several categories are told apart by the category's folder alone, because images of
+    different categories often share a name.
+
+    Args:
+        path: Folder of the category, in the folder of its dataset.
+        is_category: Returns whether a folder is a category.
+
+    Returns:
+        The folders of masks to search: that of the category in each, and each itself if there is
+        no other category; and if there are others, the files that are in the folder of none.
+
+    Raises:
+        DatasetError: The folder of the dataset cannot be listed.
+    """
+    truths = inner_truths(path.parent, "<category>")
+    if not truths:
+        return [], []
+    own = [child(truth, path.name) for truth in truths]
+    own = [folder for folder in own if folder.is_dir()]
+    categories = {same_name(f.name) for f in subfolders(path.parent) if is_category(f)}
+    if categories <= {same_name(path.name)}:
+        return own + truths, []
+    strays = [
+        file
+        for truth in truths
+        for file in _files_in([truth])
+        if is_image(file.name) and same_name(file.relative_to(truth).parts[0]) not in categories
+    ]
+    return own, strays
 
 
 def key_of(name: str) -> str:
@@ -204,6 +255,7 @@ def with_masks(
     truths: Iterable[Path],
     required: bool = False,
     may_own: Callable[[Path], bool] = lambda file: True,
+    strays: Iterable[Path] = (),
 ) -> Category:
     """Set ``has_masks`` of a category after checking that all defects have masks or none has.
 
@@ -215,6 +267,8 @@ def with_masks(
             lack masks.
         required: Whether masks must exist, because a folder of masks exists.
         may_own: Returns whether a file in the folders of masks may be of this category.
+        strays: Files in other folders of masks; one that is named after an image that lacks a mask
+            is an error.
 
     Raises:
         MissingMasksError: Only some defects have masks; or none has, and masks are required or
@@ -233,6 +287,7 @@ def with_masks(
     inner = [truth for folder in folders for truth in inner_truths(folder, "")]
     possible = [file for file in _files_in([*truths, *inner]) if may_own(file)]
     images = [sample.image for sample in (*category.train, *category.test)]
+    possible += [file for file in strays if _owners(file) & keys]
     possible += _doubtful([root, *folders], keys, images)
     hint = _unused([file for file in possible if file not in used], keys)
     if len(missing) == len(defects) and not required and not hint:
@@ -288,7 +343,7 @@ def _doubtful(folders: Iterable[Path], keys: set[str], images: Sequence[Path]) -
             if is_truth_folder(name):
                 continue
             files = [file for file in _files_in([folder / name]) if is_image(file.name)]
-            if _DOUBTFUL.search(same_name(name)):
+            if may_hold_masks(name):
                 yield from (file for file in files if _owners(file) & keys)
             elif folder / name not in read:
                 yield from (file for file in files if image_key_of(file.name) in keys)

@@ -2,7 +2,8 @@
 
 Datasets that differ in the names of these folders share this reader, see `FolderLayout`. Case and
 Unicode normalization of names do not matter, and masks are also found in folders of other names,
-see `masks.is_truth_folder`, and next to their images.
+see `masks.is_truth_folder`, next to their images, and next to the categories, see
+`masks.truths_above`.
 """
 
 import os
@@ -27,6 +28,7 @@ from datasets_lib.layouts.masks import (
     is_truth_folder,
     masks_in,
     masks_of_kind,
+    truths_above,
     with_masks,
 )
 from datasets_lib.layouts.split import NORMAL_NAMES
@@ -83,7 +85,8 @@ class FolderLayout:
         folders = list_folder(child(path, self.test), self.words).folders
         # MVTec AD 2 keeps the ground truth inside the test split.
         kinds = [kind for kind in folders if not is_truth_folder(kind, among_kinds=True)]
-        truths = self._truths(path)
+        above, strays = truths_above(path, self._is_category)
+        truths = [*self._truths(path), *above]
         samples = [sample for kind in kinds for sample in self._tested(path, kind, truths)]
         # The sort is stable: normal images come first, everything else keeps its order.
         test = sorted(samples, key=lambda sample: sample.defect is not None)
@@ -94,7 +97,7 @@ class FolderLayout:
                 f"{in_words(IMAGE_SUFFIXES)}. Put the test images there."
             )
         whole = Category(dataset, category, train, tuple(test), False, validation)
-        return with_masks(path, whole, f"{self.truth}/<kind>", truths)
+        return with_masks(path, whole, f"{self.truth}/<kind>", truths, strays=strays)
 
     def _is_category(self, folder: Path) -> bool:
         # os.path.isdir returns False where Path.is_dir raises on an unreadable folder.

@@ -1,5 +1,6 @@
 """What to rename in a folder that is not laid out as a dataset, from the nearest layout."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from datasets_lib.layouts.split import NORMAL_NAMES
 
 _MAX_NAMES = 3
 
+_PICTURES = re.compile(r"(?:jpeg)?im(?:age|g)s?|(?:train|test|val)(?:ing|id|idation)?[0-9]*")
+"""Names of folders of images in sets for detection or segmentation: images, train, train2017."""
+
 
 def nearest_layout(folder: Path) -> str | None:
     """Return what the folder resembles and what to rename, as a clause; None if nothing.
@@ -21,7 +25,10 @@ def nearest_layout(folder: Path) -> str | None:
         DatasetError: A folder cannot be listed.
     """
     contents = _Contents(folder)
-    rules = (_images_alone, _one_category, _unsplit_classes, _kinds, _flat_classes, _categories)
+    rules = (
+        *(_images_alone, _one_category, _annotated, _unsorted, _unsplit_classes),
+        *(_kinds, _flat_classes, _categories),
+    )
     for rule in rules:
         if (clause := rule(contents)) is not None:
             return clause
@@ -79,6 +86,42 @@ def _one_category(contents: _Contents) -> str | None:
             "it is one category of MVTec AD's layout: move it into a folder of its own, such as "
             f"parts/{name}, which is then the dataset parts"
         )
+    return None
+
+
+def _annotated(contents: _Contents) -> str | None:
+    """Explain a set for detection or segmentation, with masks or labels next to its images."""
+    is_other = contents.named(NORMAL_NAMES | ABNORMAL_NAMES) or _is_split_by_kind(contents)
+    parts = [f for name, f in contents.with_images.items() if _PICTURES.fullmatch(name)]
+    if is_other or not parts:
+        return None
+    for folder in (contents.path, *parts):
+        inner = _Contents(folder)
+        truth = next((f for name, f in inner.folders.items() if is_truth_folder(name)), None)
+        if truth and any(map(_PICTURES.fullmatch, inner.with_images)):
+            name = truth.relative_to(contents.path).as_posix()
+            return (
+                f"it has {name} next to its images, as sets for detection or segmentation have: "
+                "this project reads train/<class> and test/<class> without masks, or normal and "
+                "abnormal with masks"
+            )
+    return None
+
+
+def _is_split_by_kind(contents: _Contents) -> bool:
+    """Return whether the splits are like MVTec AD's: normal images to train on, kinds to test."""
+    train, test = contents.named(TRAIN_SPLITS), contents.named(TEST_SPLITS)
+    if train is None or test is None:
+        return False
+    normal, kinds = _Contents(train).with_images, _Contents(test).with_images
+    return len(normal) < 2 and bool(kinds) and not any(map(_PICTURES.fullmatch, (*normal, *kinds)))
+
+
+def _unsorted(contents: _Contents) -> str | None:
+    train = contents.named(TRAIN_SPLITS)
+    if train is None:
+        return None
+    inner = _Contents(train)
     if not inner.with_images and any(map(is_image, inner.files)):
         return (
             "train holds images directly: move normal ones into train/good, or those of each class "
@@ -91,11 +134,21 @@ def _unsplit_classes(contents: _Contents) -> str | None:
     train = contents.named(TRAIN_SPLITS)
     if train is None:
         return None
-    classes = _names(_Contents(train).with_images.values())
-    if contents.named(TEST_SPLITS) is None:
+    trained = _Contents(train).with_images
+    classes = _names(trained.values())
+    test = contents.named(TEST_SPLITS)
+    if test is None:
         return (
             f"train has the classes {classes}, but there is no test, val or valid: move some of "
             "each class's images into test/<class>"
+        )
+    if len(trained.keys() & _Contents(test).with_images.keys()) >= 2:
+        return None
+    if len(trained) == 1:
+        return (
+            f"train has the folder {classes} alone: for anomaly detection, rename it to good and "
+            f"move {contents.path.name} into a folder of its own, such as "
+            f"parts/{contents.path.name}; for classification, add the other classes"
         )
     return (
         f"train has the folders {classes}, and the test split shares fewer than two of them: "
@@ -134,7 +187,8 @@ def _flat_classes(contents: _Contents) -> str | None:
 
 def _categories(contents: _Contents) -> str | None:
     """Explain the first folder that resembles a category."""
-    clauses = (_category(_Contents(folder)) for folder in contents.with_images.values())
+    inner = [_Contents(folder) for folder in contents.with_images.values()]
+    clauses = (rule(folder) for folder in inner for rule in (_annotated, _category))
     return next((clause for clause in clauses if clause is not None), None)
 
 

@@ -1,7 +1,8 @@
 """Plain folders as a dataset: ``normal``, ``abnormal`` and, optionally, ``masks``.
 
 Either the dataset's folder holds them, as its single category ``all``, or each category folder
-does. Folders in ``abnormal`` are kinds of defects and may recur in ``masks``. `NORMAL_NAMES`,
+does; masks may also lie next to the category folders, in ``masks/<category>``. Folders in
+``abnormal`` are kinds of defects and may recur in ``masks``. `NORMAL_NAMES`,
 `ABNORMAL_NAMES` and those of `masks.is_truth_folder` are the accepted names, in lower or upper
 case.
 """
@@ -17,6 +18,7 @@ from datasets_lib.layouts.folders import (
     categories_in,
     composed,
     files_below,
+    folder_id,
     is_image,
     list_folder,
     relative_name,
@@ -26,6 +28,7 @@ from datasets_lib.layouts.masks import (
     inner_truths,
     is_truth_folder,
     masks_of_kind,
+    truths_above,
     with_masks,
 )
 from datasets_lib.layouts.split import NORMAL_NAMES, split_category
@@ -72,7 +75,8 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
         if name.lower() in NORMAL_NAMES
         for image in images_and_masks(path / name, _LAYOUT)[0]
     ]
-    truths = inner_truths(path, _LAYOUT)
+    above, strays = ([], []) if _is_root(category, path) else truths_above(path, _is_category)
+    truths = [*inner_truths(path, _LAYOUT), *above]
     kinds = [
         (folder, folder.relative_to(path / name))
         for name in folders
@@ -82,8 +86,18 @@ def read_category(dataset: str, category: str, path: Path) -> Category:
     defects = [sample for folder, kind in kinds for sample in _defects(path, folder, kind, truths)]
     whole = split_category(dataset, category, path, normal + defects, has_masks=False)
     return with_masks(
-        path, whole, "masks, or masks/<kind>", truths, required=any(map(_holds_masks, truths))
+        path,
+        whole,
+        "masks, or masks/<kind>",
+        truths,
+        required=any(map(_holds_masks, truths)),
+        strays=strays,
     )
+
+
+def _is_root(category: str, path: Path) -> bool:
+    """Return whether the folder of a category is that of its dataset, see `find_categories`."""
+    return category == ALL and folder_id(path.name) != ALL
 
 
 def _holds_masks(truth: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from datasets_lib.layouts.category import Sample
 from datasets_lib.layouts.data_info import IMAGES
 from datasets_lib.layouts.folders import (
+    child,
     composed,
     files_below,
     first_names,
@@ -36,7 +37,7 @@ class Unused:
         self._path = path
         used = {file for sample in samples for file in sample.files}
         # Several categories share a folder where only file names distinguish them.
-        shared = (path / IMAGES).is_dir()
+        shared = child(path, IMAGES).is_dir()
         files = [file for file in files_below(path) if not shared or _is_named(file, category)]
         images = [file for file in files if is_image(file.name) and not self._is_truth(file)]
         self._images = {_place(image.parent, key_of(image.name)) for image in images}

@@ -70,8 +70,9 @@ def test_missing_weights_need_partial(tmp_path, data, capsys):
     said = capsys.readouterr()
     assert code == 2
     assert not out.exists()
-    assert "missing: weights resnet50.tv_in1k" in said.out
-    assert "--partial" in said.err
+    cases = "3 cases of rd_backbone need (profile standard, every recipe)"  # once, not by study
+    assert f"missing: weights resnet50.tv_in1k, which {cases}" in said.out
+    assert "-k, or add --partial" in said.err
     assert bundled(tmp_path, data, *expression, "--partial")[1] == 0
     assert unbundle(out, tmp_path / "to")["missing"] == ["weights resnet50.tv_in1k"]
 

@@ -94,6 +94,15 @@ def elpv_package(tmp_path, monkeypatch):
     return package
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_verify_without_a_data_folder_says_that_none_was_searched(request, known, capsys):
+    if known:
+        request.getfixturevalue("elpv_package")
+    assert main(["data", "verify", "foo"]) == 2
+    found = "found only elpv (installed)" if known else "found no dataset"
+    assert f"'foo', {found}; no data folder was searched: check" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("elpv_package")
 def test_verify_of_a_folder_leaves_out_what_lies_elsewhere(tmp_path, home, write_category, capsys):
     write_category(tmp_path / "data" / "rods" / "short", 2, 1, 1)

@@ -78,7 +78,7 @@ def test_too_deep_folder_names_the_right_one(data, where, deep, said):
     out = where(data)
     assert "itself" not in out
     assert "passed over" not in out
-    assert f"bars, 1 category: {data / 'bars'}" in out
+    assert f"bars, 1 category: {data / 'bars'} (anomaly, " in out
 
 
 def test_a_folder_of_normal_and_abnormal_images_is_a_dataset_unless_it_has_siblings(
@@ -149,6 +149,40 @@ def test_folders_next_to_categories_have_a_hint(data, where, write_category):
         f"passed over {data / 'bars/odd'}: odd/train holds perfect: rename the folder of normal "
         "images to good",
     ]
+
+
+def test_masks_of_no_category_have_a_hint(data, where, write_category):
+    long = write_category(data / "bars/long", 2, 1, 1)
+    (data / "bars/masks").mkdir()
+    for category in (data / "bars/short", long):
+        (category / "ground_truth").rename(data / "bars/masks" / category.name)
+    assert "passed over" not in where(data)
+    (data / "bars/masks/long").rename(data / "bars/masks/lnog")
+    assert (
+        f"passed over {data / 'bars/masks/lnog'}: its masks belong to no category: wanted "
+        "masks/<category>"
+    ) in where(data)
+    (data / "bars/masks/short").rename(data / "bars/masks/shrot")
+    assert f"passed over {data / 'bars/masks'}: its masks belong to no category" in where(data)
+
+
+@pytest.mark.parametrize(
+    ("classes", "is_said"),
+    [(("normal", "abnormal"), True), (("OK", "NG"), True), (("good", "cat"), False)],
+)
+def test_a_set_of_normal_and_abnormal_classes_says_how_it_is_read(
+    tmp_path, where, classes, is_said
+):
+    for place in (f"{split}/{name}" for split in ("train", "test") for name in classes):
+        (tmp_path / "na" / place).mkdir(parents=True)
+        (tmp_path / "na" / place / "1.png").touch()
+    said = where(tmp_path)
+    assert f"na: {tmp_path / 'na'} (classification, " in said
+    hint = (
+        f"{tmp_path / 'na'} is read as classification; for anomaly detection put it in "
+        f"{tmp_path / 'na'}/<category>"
+    )
+    assert (hint in said) == is_said
 
 
 def test_the_folders_of_a_single_category_are_not_passed_over(tmp_path, where, write_category):

@@ -327,13 +327,28 @@ def test_a_ledger_of_another_version_costs_no_command(results, capsys, command):
         {"precision": "bf16"},
         {"bits": 12},
         {"split_by": "[^_]+"},
+        {"pixel_metrics": "histogram"},
+        {"measurements": False},
+        {"seed_base": 7},
+        {"tiles": (2, 2), "overlap": 16},
     ],
 )
 def test_a_killed_night_goes_on_with_the_same_options_alone(tmp_path, changes):
-    options = SimpleNamespace(keyword="", budget=None, baseline="main")
+    settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path, tiles=(1, 2))
+    how, cases = NightOptions(), [make(seed=seed).case for seed in range(2)]
+    asked = nightly_module._asked("", how, settings, cases)
+    assert nightly_module._asked("", how, replace(settings, panels=True), cases[::-1]) == asked
+    assert nightly_module._asked("", how, replace(settings, **changes), cases) != asked
+
+
+@pytest.mark.parametrize("changes", [{"budget_s": 60.0}, {"canaries": 0}, {"busy": True}])
+def test_a_killed_night_goes_on_with_the_same_cases_and_night_options_alone(tmp_path, changes):
+    """Recipes, shots and augmentations select cases as -k does."""
     settings = Settings("smoke", "cpu", (tmp_path,), (), tmp_path, tmp_path)
-    asked = nightly_module._asked(options, settings)
-    assert nightly_module._asked(options, replace(settings, **changes)) != asked
-    tiled = replace(settings, tiles=(2, 2))
-    overlapping = replace(tiled, overlap=16)
-    assert nightly_module._asked(options, tiled) != nightly_module._asked(options, overlapping)
+    cases = [make(seed=seed).case for seed in range(2)]
+    asked = {
+        nightly_module._asked("", how, settings, chosen)
+        for how in (NightOptions(), NightOptions(**changes))
+        for chosen in (cases, cases[:1], cases[1:])
+    }
+    assert len(asked) == 6

@@ -38,13 +38,19 @@ def test_cache_is_shown_and_cleaned(tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     cache = DecodeCache(tmp_path / "cache")
     cache.get([Sample("a.png", tmp_path / "a.png")], 16)
-    (tmp_path / "cache" / "generated").mkdir()
-    (tmp_path / "cache" / "generated" / "drawn.png").write_bytes(b"x" * 100)
+    for name in ("generated", "hashes"):
+        (tmp_path / "cache" / name).mkdir(exist_ok=True)
+        (tmp_path / "cache" / name / "drawn.png").write_bytes(bytes(5_000_000))
     place = ["--cache-dir", str(tmp_path / "cache")]
     assert main(["cache", "info", *place]) == 0
-    assert "1 entries" in capsys.readouterr().out
+    *rows, total = capsys.readouterr().out.splitlines()
+    assert [row.split("  ")[0] for row in rows[-2:]] == ["generated sets", "hashes of files"]
+    assert total.startswith("3 entries, ")
     assert main(["cache", "clean", *place]) == 0
-    assert "freed" in capsys.readouterr().out
+    freed = capsys.readouterr().out.split(" below")[0].removeprefix("freed ")
+    assert f"3 entries, {freed}, below" in total
+    assert main(["cache", "info", *place]) == 0
+    assert capsys.readouterr().out.startswith("0 entries")
     assert cache.info() == []
     assert not list((tmp_path / "cache").rglob("drawn.png"))
 

@@ -29,6 +29,15 @@ def test_folders_are_read_in_natural_order_with_those_in_them(folder):
     assert [frame.place for frame in frames] == ["2", "10", "b/1", "c d/[x]"]
 
 
+def test_images_of_every_format_are_yielded_and_sidecars_are_not(tmp_path):
+    files = ("1.jfif", "2.webp", "3.JPE", "4.heic", "5.gif", "6.jpg", "6.DNG", "notes.txt")
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    assert names(named_frames(str(tmp_path)), tmp_path) == [*files[:6]]
+    watched = filter(None, watched_frames(tmp_path, idle_seconds=0.5))
+    assert names(watched, tmp_path) == [*files[:6]]
+
+
 def test_a_link_to_a_folder_above_is_not_followed_forever(folder):
     alone = [frame.path for frame in named_frames(str(folder))]
     (folder / "loop").symlink_to(folder, target_is_directory=True)

@@ -310,7 +310,9 @@ def test_clean_counts_generated_files_of_every_depth(tmp_path, cache):
     file = tmp_path / "cache/generated/surface/brushed/train/good/000.png"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(5_000))
+    assert cache.others() == [("generated sets", 5_000)]
     assert cache.clean() == 5_000
+    assert cache.others() == []
     assert not file.exists()
 
 

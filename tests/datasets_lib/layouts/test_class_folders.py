@@ -20,6 +20,14 @@ def shapes(root, test_split="test"):
     )
 
 
+def test_images_in_formats_that_are_not_read_are_an_error(tmp_path):
+    root = touch(shapes(tmp_path), "train/ring/0.nef", "train/ring/9.webp", "train/ring/10.jfif")
+    assert len(read(root).train) == 11
+    touch(root, "test/ring/9.avif")
+    with pytest.raises(DatasetError, match=r"test/ring holds 1 images .*not read \(9\.avif\)"):
+        read(root)
+
+
 @pytest.mark.parametrize("test_split", ["test", "val"])
 def test_class_folders_match_torchvision_image_folder(tmp_path, test_split):
     root = shapes(tmp_path / "Shapes 3", test_split)

@@ -10,6 +10,7 @@ from datasets_lib.discover import find_datasets, recognize
 from datasets_lib.layouts.category import DatasetError
 from datasets_lib.layouts.custom_names import read_category
 from datasets_lib.layouts.split import grouped_by
+from datasets_lib.verify.sets import verify_category
 
 HEADER = "filename,category,freq,dimming,image_path,dataset_type,defect_type,label"
 
@@ -36,6 +37,17 @@ def test_set_below_custom_is_found(tmp_path):
     assert list(found) == ["my_parts"]
     assert dict(found["my_parts"].categories) == {"back": root, "front_side": root}
     assert found["my_parts"].reader == "datasets_lib.layouts.custom_names:read_category"
+
+
+def test_the_folder_of_images_may_be_in_upper_case(tmp_path):
+    root = write_set(tmp_path / "set")
+    (root / "data_rgb").rename(root / "DATA_RGB")
+    assert set(recognize(root).categories) == {"back", "front_side"}
+    for _ in range(2):  # the second time with the table that the first has written
+        front = read_category("set", "front_side", root)
+        assert (len(front.train), len(front.test)) == (8, 4)
+    report = verify_category("set", "front_side", root, read_category)
+    assert report.problems == ()
 
 
 def test_a_fifth_of_the_normal_images_and_all_defects_are_tested(tmp_path):

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from dataset_files import box, names, write_image, write_mask
+from dataset_files import box, names, touch, write_image, write_mask
 from PIL import Image
 
 from datasets_lib.entry import FOLDER_READER
@@ -146,8 +146,39 @@ def test_images_in_folders_below_alone_are_an_error(tmp_path, name):
         if not other.startswith(folder):
             write_image(tmp_path / other)
     write_image(tmp_path / file)
-    found = re.escape(f"{tmp_path / folder} holds no image itself, while folders in it do, such as")
+    found = re.escape(f"{tmp_path / folder} holds no image itself, but some in folders in it")
     with pytest.raises(DatasetError, match=found + ".*Move them up") as caught:
+        read("set", "cap" if read is read_named else "all", tmp_path)
+    assert str(tmp_path / file) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", DEEPER)
+def test_images_in_formats_that_are_not_read_are_an_error(tmp_path, name):
+    read, folder, _ = DEEPER[name]
+    for other in ("train/good", "test/good", "test/cut", "normal", "abnormal", "abnormal/dent"):
+        write_image(tmp_path / other / "7.png")
+    for kind in ("normal", "dent"):
+        write_image(tmp_path / f"data_rgb/{kind}/cap 50 7.png")
+    category = "cap" if read is read_named else "all"
+    [image] = (tmp_path / folder).glob("*.png")
+    image.with_suffix(".DNG").touch()  # the camera's raw file of an image that is read
+    assert read("set", category, tmp_path).test
+    touch(tmp_path / folder, "8.heic", "9.GIF")
+    found = re.escape(f"{tmp_path / folder} holds 2 images in formats that are not read (8.heic, 9")
+    with pytest.raises(DatasetError, match=found + ".*Convert them to PNG"):
+        read("set", category, tmp_path)
+
+
+@pytest.mark.parametrize("name", DEEPER)
+def test_images_in_folders_below_others_are_an_error(tmp_path, name):
+    read, folder, file = DEEPER[name]
+    for other in ("train/good", "test/good", "test/cut", "normal", "abnormal", "abnormal/dent"):
+        write_image(tmp_path / other / "7.png")
+    for kind in ("normal", "dent"):
+        write_image(tmp_path / f"data_rgb/{kind}/cap 50 7.png")
+    write_image(tmp_path / file)
+    found = re.escape(f"{tmp_path / folder} holds some images itself and others in folders in it")
+    with pytest.raises(DatasetError, match=found) as caught:
         read("set", "cap" if read is read_named else "all", tmp_path)
     assert str(tmp_path / file) in str(caught.value)
 

@@ -1,5 +1,6 @@
 """Masks under the names and in the places that people use: found, or an error that names them."""
 
+import re
 import unicodedata
 
 import pytest
@@ -13,6 +14,7 @@ from datasets_lib.layouts.custom_names import read_category as read_named
 from datasets_lib.layouts.masks import MissingMasksError, image_key_of, is_truth_folder
 from datasets_lib.layouts.mvtec_folders import MVTEC
 from datasets_lib.layouts.plain_folders import read_category as read_plain
+from datasets_lib.resolve import resolve_callable
 from datasets_lib.verify.sets import verify_category
 
 NAMES = [
@@ -214,6 +216,61 @@ def test_of_many_masks_elsewhere_the_first_three_are_named(tmp_path):
 def test_other_folders_of_images_are_no_masks(tmp_path, file):
     root = touch(tmp_path, "train/good/0.png", "test/good/0.png", "test/scratch/000.png", file)
     assert not MVTEC.read("set", "c", root).has_masks
+
+
+ABOVE = {
+    "single, flat": ("normal/0.png normal/1.png abnormal/2.png", "masks/2.png"),
+    "single, by folder": ("normal/0.png normal/1.png abnormal/2.png", "masks/abnormal/2_mask.png"),
+    "single, VisA": ("Normal/0.JPG Normal/1.JPG Anomaly/2.JPG", "Masks/Anomaly/2.png"),
+    "by category": ("good/0.png good/1.png bad/dent/2.png", "masks/nut/dent/2.png"),
+    "by category, flat": ("normal/0.png normal/1.png abnormal/2.png", "masks/Nut/2.png"),
+    "MVTec": ("train/good/0.png test/dent/2.png", "ground_truth/nut/dent/2_mask.png"),
+    "MVTec, single": ("train/good/0.png test/dent/2.png", "ground_truth/dent/2_mask.png"),
+}
+
+
+def read_nut(root, images, mask, categories=("nut",)):
+    """Write and read the first category of a set whose masks lie next to its categories."""
+    for category in categories:
+        touch(root / category, *images.split())
+    dataset = recognize(touch(root, mask))
+    assert set(dataset.categories) == set(categories)
+    return resolve_callable(dataset.reader)("set", "nut", dataset.categories["nut"])
+
+
+@pytest.mark.parametrize("name", ABOVE)
+def test_masks_next_to_the_categories_are_found(tmp_path, name):
+    images, mask = ABOVE[name]
+    category = read_nut(tmp_path / "set", images, mask)
+    assert category.has_masks
+    assert masks_of(category) == [[mask.split("/")[-1]]]
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ("masks/2.png", "masks/2.png, in other folders"),
+        ("masks/abnormal/2.png", "masks/abnormal/2.png, in other folders"),
+        ("masks/nut/9.png", "masks/nut/9.png, named after none of them"),
+        ("masks/nut/2.jpg", "masks/nut/2.jpg is not in a mask format"),
+        ("masks/bolt/2.png", None),
+        ("masks/other/9.png", None),
+    ],
+)
+def test_masks_next_to_several_categories_need_their_folder(tmp_path, mask, said):
+    wanted = tmp_path / "set", "normal/0.png normal/1.png abnormal/2.png", mask, ("nut", "bolt")
+    if said is None:
+        assert not read_nut(*wanted).has_masks
+        return
+    with pytest.raises(MissingMasksError, match=re.escape(said)):
+        read_nut(*wanted)
+
+
+def test_masks_next_to_a_set_without_categories_are_of_others(tmp_path):
+    touch(tmp_path, "parts/normal/0.png", "parts/normal/1.png", "parts/abnormal/2.png")
+    touch(tmp_path, "masks/2.png")
+    [(category, path)] = recognize(tmp_path / "parts").categories.items()
+    assert not read_plain("parts", category, path).has_masks
 
 
 def test_a_kind_may_be_called_as_a_folder_of_masks_is(tmp_path):

@@ -20,6 +20,29 @@ LAYOUTS = {
         ["train/bolt/1.png", "train/nut/1.png", "test/screw/1.png"],
         "give the classes the same names",
     ),
+    "one class": (["train/fine/1.png", "test/fine/1.png", "test/cut/1.png"], "rename it to good"),
+    "classes with masks": (
+        [*(f"{split}/{name}/1.png" for split in ("train", "test") for name in "ab"), "masks/1.png"],
+        "it has masks next to its images, as sets for detection or segmentation have",
+    ),
+    "Roboflow": (
+        [
+            f"{split}/{file}"
+            for split in ("train", "valid")
+            for file in ("images/1.jpg", "labels/1.txt")
+        ],
+        "it has train/labels next to its images, as sets for detection",
+    ),
+    "YOLO": (
+        ["images/train/1.jpg", "images/val/2.jpg", "labels/train/1.txt"],
+        "it has labels next",
+    ),
+    "COCO": (["train2017/1.jpg", "val2017/2.jpg", "annotations/a.json"], "it has annotations next"),
+    "segmentation": (["images/1.jpg", "masks/1.png"], "it has masks next to its images"),
+    "masks of kinds": (
+        ["c/train/1.png", "c/test/cut/1.png", "c/ground_truth/cut/1.png"],
+        "c/train holds images directly: move them into train/good",
+    ),
     "images in train": (["c/train/1.png", "c/test/cut/1.png"], "c/train holds images directly"),
     "another word": (["c/train/perfect/1.png", "c/test/cut/1.png"], "c/train holds perfect"),
     "other splits": (["c/training/good/1.png", "c/testing/cut/1.png"], "rename its splits"),

@@ -202,12 +202,13 @@ def test_masks_of_no_mask_format_are_found(category):
 
 
 def test_images_deeper_than_their_kind_are_problems(category):
-    for deeper in ("train/good/more/100.png", "test/spot/more/day1/101.png"):
+    # Other renderings of the images above them, which no reader takes.
+    for deeper in ("train/good/more/000.png", "test/spot/more/day1/000.png"):
         (category / deeper).parent.mkdir(parents=True)
         shutil.copy(category / "train/good/000.png", category / deeper)
     assert problems(category) == [
-        ("image deeper than the folders that are read", "test/spot/more/day1/101.png"),
-        ("image deeper than the folders that are read", "train/good/more/100.png"),
+        ("image deeper than the folders that are read", "test/spot/more/day1/000.png"),
+        ("image deeper than the folders that are read", "train/good/more/000.png"),
     ]
     assert verified(category).notes == ("48×48",)
 
@@ -216,7 +217,7 @@ def test_files_passed_over_are_notes(category):
     (category / "train/bad").mkdir()
     shutil.copy(category / "train/good/000.png", category / "train/bad/100.png")
     for name in (
-        "train/good/101.webp",
+        "train/good/101.svg",
         "test/spot/notes.txt",
         "train/good/._000.png",
         "readme.txt",
@@ -227,7 +228,7 @@ def test_files_passed_over_are_notes(category):
     assert report.notes == (
         "48×48",
         "1 images in other folders ignored",
-        "2 files ignored (.txt, .webp)",
+        "2 files ignored (.svg, .txt)",
     )
 
 
@@ -266,14 +267,14 @@ def test_sets_told_by_file_names_are_searched_by_category_and_not_written_to(tmp
     write_image(tmp_path / "data_rgb/dent/cap 50 9.png", 20)
     write_mask(tmp_path / "masks/dent/cap 50 9.png", box(1, 1))
     write_mask(tmp_path / "masks/dent/rod 50 9.png", box(1, 1))
-    (tmp_path / "data_rgb/normal/cap 50 7.webp").touch()
+    (tmp_path / "data_rgb/normal/cap 50 7.svg").touch()
     before = sorted(tmp_path.rglob("*"))
     reports = [
         verify_category("mine", category, tmp_path, f"{NAMED}:read_category")
         for category in ("cap", "rod")
     ]
     assert [(report.problems, report.notes) for report in reports] == [
-        ((), ("12×10", "1 files ignored (.webp)")),
+        ((), ("12×10", "1 files ignored (.svg)")),
         ((Problem("mask without an image", "masks/dent/rod 50 9.png"),), ("12×10",)),
     ]
     assert sorted(tmp_path.rglob("*")) == before

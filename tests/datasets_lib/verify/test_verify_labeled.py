@@ -122,10 +122,10 @@ def test_flaws_as_published_are_notes_and_no_problems():
 def test_files_that_a_classification_set_leaves_out_are_found(tmp_path):
     found = files_of_classes(tmp_path)
     assert verify_labeled("mine", tmp_path, read).notes == ("12×10", "2 classes")
-    touch(tmp_path, "train/2.png", "train/ant/3.webp", "val/ant/4.png", "readme.txt")
+    touch(tmp_path, "train/2.png", "train/ant/3.svg", "val/ant/4.png", "readme.txt")
     report = verify_labeled("mine", tmp_path, read)
     assert report.problems == ()
-    assert report.notes[2:] == ("1 images in other folders ignored", "1 files ignored (.webp)")
+    assert report.notes[2:] == ("1 images in other folders ignored", "1 files ignored (.svg)")
     # Readers of other layouts may ignore folders below those of images.
     touch(tmp_path, "test/ant/more/5.png")
     report = verify_labeled("mine", tmp_path, lambda root: found)
