@@ -5,10 +5,10 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +82,7 @@ def expected(device: str) -> dict[str, Any]:
         return names | {"threads_set": threads_set(), "cores": usable_cores()}
     driver, gpu = _driver_version(), _gpu_name()
     names |= {"driver": ".".join(driver.split(".")[:2])} if driver else {}
-    return names | ({"gpu": gpu} if gpu else {})
+    return names | _cuda_libraries() | ({"gpu": gpu} if gpu else {})
 
 
 @cache
@@ -95,6 +95,34 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
+@cache
+def _cuda_libraries() -> dict[str, Any]:
+    """Return the versions of CUDA and cuDNN that torch will use, in the form of `environment`.
+
+    One that cannot be read without torch is absent, such as a cuDNN that is none of its packages.
+    """
+    torch, names = metadata.distribution("torch"), dict[str, Any]()
+    with suppress(OSError):
+        text = Path(str(torch.locate_file("torch/version.py"))).read_text(encoding="utf-8")
+        if match := re.search(r"^cuda\b.*'([\d.]+)'", text, re.M):
+            names["cuda"] = match[1]
+    packages = [re.match(r"nvidia-cudnn-cu\d+", needed) for needed in torch.requires or ()]
+    for package in filter(None, packages):
+        with suppress(metadata.PackageNotFoundError):
+            names["cudnn"] = _cudnn_number(metadata.version(package.group()))
+    return names
+
+
+def _cudnn_number(release: str) -> int:
+    """Return a release of cuDNN 9 or later as torch reports it.
+
+    >>> _cudnn_number("9.19.0.56")
+    91900
+    """
+    major, minor, patch = map(int, release.split(".")[:3])
+    return 10_000 * major + 100 * minor + patch
+
+
 def default_profile() -> Literal["standard", "smoke"]:
     """Return ``standard`` on a machine with CUDA, otherwise ``smoke``."""
     return "standard" if cuda_present() else "smoke"
@@ -103,20 +131,31 @@ def default_profile() -> Literal["standard", "smoke"]:
 def cuda_present() -> bool:
     """Return whether the driver shows this process a CUDA device, without importing torch.
 
-    Counts the driver's device files (a container sees only its own), or asks NVML, and then reads
-    ``CUDA_VISIBLE_DEVICES`` as CUDA does: the list ends at its first invalid entry. A torch build
-    without CUDA is not detected here; the process that runs a case confirms the answer.
+    A torch build without CUDA is not detected here; the process that runs a case confirms the
+    answer.
     """
-    return _any_visible(os.environ.get("CUDA_VISIBLE_DEVICES"), _device_count)
+    return bool(visible_devices())
 
 
-def _any_visible(setting: str | None, count: Callable[[], int]) -> bool:
+def visible_devices() -> int:
+    """Return how many CUDA devices the driver shows this process, without importing torch.
+
+    Counts the driver's device files (a container sees only its own), or asks NVML, and then reads
+    ``CUDA_VISIBLE_DEVICES`` as CUDA does: the list ends at its first invalid entry.
+    """
+    setting = os.environ.get("CUDA_VISIBLE_DEVICES")
     if setting is None:
-        return bool(count())
-    first = setting.partition(",")[0].strip()
-    if first.startswith(("GPU-", "MIG-")):
-        return bool(count())
-    return first.isdecimal() and int(first) < count()
+        return _device_count()
+    entries = [entry.strip() for entry in setting.split(",")]
+    count = _device_count()
+    return len([*takewhile(lambda entry: _is_valid(entry, count), entries)])
+
+
+def _is_valid(entry: str, count: int) -> bool:
+    """Return whether an entry of ``CUDA_VISIBLE_DEVICES`` can name one of some devices."""
+    if entry.startswith(("GPU-", "MIG-")):
+        return count > 0
+    return entry.isdecimal() and int(entry) < count
 
 
 def _device_count() -> int:

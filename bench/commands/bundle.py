@@ -220,11 +220,13 @@ def _check_missing(missing: "Sequence[Missing]", options: argparse.Namespace) ->
 
     weights_dirs, data_dirs = weights_dirs_of(options), folders(options.data_dir or [])
     for item in missing:
-        print(f"missing: {item.what}, which {sum(item.blocks.values()):,} cases need")
+        cases = f"{item.blocks[options.study]:,} cases of {options.study}"
+        print(f"missing: {item.what}, which {cases} need (profile standard, every recipe)")
         print(f"  {remedy(item.what, weights_dirs, data_dirs)}")
     if missing and not options.partial:
         raise CommandError(
-            "Nothing was downloaded or written: get what is missing, or add --partial."
+            "Nothing was downloaded or written: get what is missing, select fewer cases with -k, "
+            "or add --partial to write a bundle without it."
         )
 
 

@@ -1,4 +1,4 @@
-"""``python -m bench cache``: show and clean the cache of decoded images and features."""
+"""``python -m bench cache``: show and clean what sessions keep to save time."""
 
 import argparse
 from datetime import datetime
@@ -11,15 +11,19 @@ from bench.commands.output import megabytes
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
-        "cache", help="show or clean the cache of decoded images and features"
+        "cache", help="show or clean decoded images, features, generated sets and hashes of files"
     )
-    command.add_argument("action", choices=["info", "clean"])
+    command.add_argument(
+        "action",
+        choices=["info", "clean"],
+        help="clean removes all that info lists; generated sets are drawn again when needed",
+    )
     add_cache_dir(command)
     command.add_argument(
         "--older-than",
         type=days,
         metavar="DAYS",
-        help="clean only what has not been used for this many days",
+        help="clean only images and features that have not been used for this many days",
     )
     command.set_defaults(run=_run)
 
@@ -37,11 +41,13 @@ def _run(options: argparse.Namespace) -> int:
         print(f"freed {megabytes(freed)} below {root}")
         return 0
     entries = [(e.what, e.bytes, e.last_used) for e in cache.info()] + features.entries()
-    rows = [[what, megabytes(size), _minute(used)] for what, size, used in entries]
+    rows = [(what, size, _minute(used)) for what, size, used in entries]
+    rows += [(what, size, "–") for what, size in cache.others()]
     if rows:
-        print(tabulate(rows, headers=["what", "size", "last used"], colalign=["left", "right"]))
-    total = sum(size for _, size, _ in entries)
-    print(f"{len(entries)} entries, {megabytes(total)}, below {root}")
+        shown = [[what, megabytes(size), used] for what, size, used in rows]
+        print(tabulate(shown, headers=["what", "size", "last used"], colalign=["left", "right"]))
+    total = sum(size for _, size, _ in rows)
+    print(f"{len(rows)} entries, {megabytes(total)}, below {root}")
     return 0
 
 

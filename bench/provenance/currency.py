@@ -16,6 +16,8 @@ _NAMES = {
     "torch": "torch",
     "gpu": "GPU",
     "driver": "driver",
+    "cuda": "CUDA",
+    "cudnn": "cuDNN",
     "cores": "number of processors",
     "threads_set": "number of threads (OMP_NUM_THREADS)",
 }

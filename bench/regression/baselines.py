@@ -50,7 +50,8 @@ class Run:
         protocol: The recipe's constants, to name what changed.
         finished: End time in UTC, ISO 8601.
         images: Number of test images.
-        drift: Sum of the drift net by quantity, after this run.
+        drift: Sum of the drift net by quantity, after this run; with those of the dataset means
+            that it is a part of.
         disturbed: Whether others used the machine, which makes its speeds less reliable.
         throttled: Whether the machine slowed itself down because it was hot.
         outcome: Outcome of the comparison; ``first`` if there was nothing to compare with.

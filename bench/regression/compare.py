@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,15 +226,27 @@ def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
     return sums
 
 
-def drifting(sums: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return a line for each quantity whose slow decline has reached the limit."""
-    return [
-        f"{configuration}: {quantity} has slowly become worse over many nightly runs (CUSUM "
-        f"{total:.1f}); python -m bench history {configuration} shows it"
-        for configuration, of_case in sums.items()
-        for quantity, total in of_case.items()
-        if total >= LIMIT
-    ]
+def drifting(
+    sums: Mapping[str, Mapping[str, float]], categories: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Return a line for each quantity whose slow decline has reached the limit.
+
+    Args:
+        sums: Sums of the drift net by configuration and quantity.
+        categories: One of the categories of each dataset mean, which has no history of its own.
+    """
+    lines = []
+    for name, of_case in sums.items():
+        shows = (
+            f"{categories[name]} shows a part of it" if name in categories else f"{name} shows it"
+        )
+        lines += [
+            f"{name}: {quantity} has slowly become worse over many nightly runs (CUSUM "
+            f"{total:.1f}); python -m bench history {shows}"
+            for quantity, total in of_case.items()
+            if total >= LIMIT
+        ]
+    return lines
 
 
 def _screened(

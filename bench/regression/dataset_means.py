@@ -108,6 +108,11 @@ def parts_of(mean: str, names: Iterable[str]) -> list[str]:
     return sorted(name for name in single if name.startswith(first) and name.endswith(last))
 
 
+def drift_name(mean: str, quantity: str) -> str:
+    """Return the name under which the parts of a mean keep the drift net's sum of a quantity."""
+    return f"{mean} {quantity}"
+
+
 def _by_dataset(pairs: Iterable[Pair], cases: Mapping[str, Case]) -> dict[Case, list[Pair]]:
     """Group configurations that vary between seeds by everything but the category."""
     groups: dict[Case, list[Pair]] = {}
@@ -172,7 +177,16 @@ def _mean_run(whole: Case, runs: Sequence[Run]) -> Run:
         },
         dirty=any(run.dirty for run in runs),
         images=sum(run.images for run in runs),
-        drift={},
+        drift=_drift_of_mean(case.configuration, runs, newest),
         outcome=worst(outcomes),
         scores="",
     )
+
+
+def _drift_of_mean(mean: str, parts: Sequence[Run], newest: Run) -> dict[str, float]:
+    """Return the drift net's sums of a mean; they start again if a part's history did."""
+    prefix = drift_name(mean, "")
+    shared = set.intersection(*(set(run.drift) for run in parts))
+    return {
+        name.removeprefix(prefix): newest.drift[name] for name in shared if name.startswith(prefix)
+    }

@@ -12,6 +12,7 @@ from bench.regression.finding import Finding
 from bench.regression.ledger import Ledger
 from bench.regression.measures import Measure, describe
 from bench.regression.plan import Planned, cases_text
+from bench.regression.screen import DISCOVERY_RATE, order_suspects
 from bench.regression.verdicts import Verdicts
 
 _SHOWN = 20
@@ -40,7 +41,7 @@ def night_report(verdicts: Verdicts, ledger: Ledger, baseline: str = MAIN) -> st
     code = f"commit {short_commit(night.commit)}" if night.commit else "code without a commit"
     code += " with uncommitted changes" if night.dirty else ""
     parts = [f"# Nightly run of {night.name}", f"{_conclusion(verdicts)}\n\n{code}, {night.asked}"]
-    parts += _found(verdicts.findings)
+    parts += _found(verdicts)
     parts += _section(
         "What to do", [f"* `{command}` {what}" for command, what in next_steps(verdicts, baseline)]
     )
@@ -93,9 +94,11 @@ def _conclusion(verdicts: Verdicts) -> str:
         count = cases_text(len(plan.lost))
         lost = f" {count} that finished before could not run: {_named(plan.lost)}."
     if not (plan.planned or verdicts.findings or verdicts.runs):
-        if plan.unchanged or not (plan.skipped or plan.problems or plan.over_budget):
+        if not plan.is_blocked:
             return f"No case changed, so none ran.{lost}"
-        return f"No case ran: see what did not run, and why.{lost}"
+        reasons = list(plan.not_run())
+        more = " (the report has more reasons)" if len(reasons) > 1 else ""
+        return f"No case could run. {reasons[0]}{more}.{lost}"
     counts = Counter(finding.outcome for finding in verdicts.findings)
     paired = sum(len(pair.tonight) for pair in verdicts.pairs)
     compared = f"{paired} of {len(verdicts.runs)} finished runs had a baseline"
@@ -117,11 +120,34 @@ def _named(cases: Sequence[str]) -> str:
     return ", ".join(cases[:3]) + more
 
 
-def _found(findings: Sequence[Finding]) -> Iterator[str]:
+def _found(verdicts: Verdicts) -> Iterator[str]:
     for outcome, title in _TITLES.items():
-        lines = [f for f in findings if f.outcome == outcome]
-        rows = [f"* `{finding.configuration}`: {finding.text()}" for finding in lines]
-        yield from _section(title, rows)
+        shown = [finding for finding in verdicts.findings if finding.outcome == outcome]
+        left_out: list[str] = []
+        if outcome == "ok":
+            shown, left_out = _cut(shown, verdicts.screens)
+        rows = [f"* `{finding.configuration}`: {finding.text()}" for finding in shown]
+        yield from _section(title, [*left_out, *rows])
+
+
+def _cut(cleared: Sequence[Finding], screens: Sequence[Screen]) -> tuple[list[Finding], list[str]]:
+    """Return the cleared suspects that stand out among all tests, and a line that counts the rest.
+
+    The most suspicious come first, after those without a p value, such as exact scores.
+    """
+    judged = [f for s in screens for f in s.findings if f.outcome not in {"env-shift", "invalid"}]
+    tests = [(finding.configuration, finding.quantity) for finding in judged]
+    outstanding = [tests[place] for place in order_suspects([finding.p for finding in judged])]
+    by_test = {(finding.configuration, finding.quantity): finding for finding in cleared}
+    first = by_test.keys() - set(tests)
+    shown = [finding for test, finding in by_test.items() if test in first]
+    shown += [by_test[test] for test in outstanding if test in by_test]
+    rest = len(by_test) - len(shown)
+    line = (
+        f"* not listed: {rest} that do not stand out among the {len(tests)} tests of tonight "
+        f"(Benjamini-Hochberg, {100 * DISCOVERY_RATE:.0f} % false discoveries)"
+    )
+    return shown, [line] if rest else []
 
 
 def _ran(verdicts: Verdicts) -> Iterator[str]:
@@ -129,7 +155,8 @@ def _ran(verdicts: Verdicts) -> Iterator[str]:
     finished = {run.case for run in verdicts.runs}
     failed = {record.key.id: record for record in verdicts.failed}
     if not planned:
-        yield "Nothing: no case changed."
+        blocked = verdicts.night.plan.is_blocked
+        yield "Nothing: no case could run." if blocked else "Nothing: no case changed."
         return
     counts = Counter(one.reason for one in planned)
     yield ", ".join(f"{count} {reason}" for reason, count in counts.items()) + "."

@@ -1,11 +1,13 @@
 """Paired tests of models without randomness: one run of each side on the same test images.
 
 There is no noise between runs, so any difference is real on these images: *changed*. It is
-*regressed* if it exceeds 0.4 delta and would also be a loss on other such images.
+*regressed* if it exceeds 0.4 delta and would also be a loss on other such images. Where the test
+images cannot say what others would show, as when every image's rank moves by the same share or a
+class has one image, the size of the difference decides.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +110,8 @@ def paired_resampled(
 ) -> PairedResult:
     """Test any other metric by its BCa interval (Efron 1987), resampling each class of images.
 
-    The loss is significant if the interval with `PAIRED_LEVEL` in each tail lies above 0.
+    The loss is significant if the interval with `PAIRED_LEVEL` in each tail lies above 0. A class
+    of one image cannot be resampled: then there is no interval.
 
     Args:
         metric: Function of scores ``(n,)`` and labels ``(n,)``; higher is better.
@@ -117,10 +120,6 @@ def paired_resampled(
         labels: ``(N,)`` booleans or integers; nonzero is defective.
         resamples: Number of resamples.
     """
-    import warnings
-
-    from scipy.stats import bootstrap
-
     defective = labels.bool().cpu().numpy()
     classes = [np.flatnonzero(defective), np.flatnonzero(~defective)]
 
@@ -132,24 +131,41 @@ def paired_resampled(
     method = f"{100 * (1 - 2 * PAIRED_LEVEL):.1f} % BCa interval of {resamples} resamples"
     if bool((base == head).all()):
         return PairedResult("ok", 0.0, 0.0, 0.0, math.nan, method)
+    ends = _resampled_ends(drop, classes, resamples)
+    if math.isnan(ends[0]):
+        method += " (no interval: all resamples agree, or a class has one image)"
+    outcome = _outcome(value, ends, lost=ends[0] > 0, won=ends[1] < 0)
+    return PairedResult(outcome, value, *ends, math.nan, method)
+
+
+def _resampled_ends(
+    drop: Callable[..., float], classes: Sequence[Any], resamples: int
+) -> tuple[float, float]:
+    """Return the ends of a drop's interval, both ``nan`` where it has none.
+
+    Args:
+        drop: Function of the indices of each class.
+        classes: Indices of the images of each class.
+        resamples: Number of resamples.
+    """
+    import warnings
+
+    from scipy.stats import bootstrap
+
+    if min(map(len, classes)) < 2:
+        return math.nan, math.nan
     with warnings.catch_warnings():
         # A difference that is the same in every resample has no interval; its ends are then nan.
         warnings.simplefilter("ignore")
         interval = bootstrap(
-            tuple(indices for indices in classes if len(indices)),
+            tuple(classes),
             drop,
             n_resamples=resamples,
             vectorized=False,
             confidence_level=1 - 2 * PAIRED_LEVEL,
             rng=np.random.default_rng(0),
         ).confidence_interval
-    ends = float(interval.low), float(interval.high)
-    outcome: Outcome = "changed"
-    if ends[0] > 0 and value > RELEVANT * QUALITY.delta:
-        outcome = "regressed"
-    elif ends[1] < 0:
-        outcome = "improved"
-    return PairedResult(outcome, value, *ends, math.nan, method)
+    return float(interval.low), float(interval.high)
 
 
 def paired_pixels(metric: str, base: Any, head: Any, masks: Any, labels: Any) -> PairedResult:
@@ -196,11 +212,23 @@ def _result(
         gain_p: One-sided p value of no gain; ``1 - p`` by default, which is wrong for counts: their
             p values overlap.
     """
-    outcome: Outcome = "changed"
-    if same:
-        outcome = "ok"
-    elif p < PAIRED_LEVEL and drop > RELEVANT * QUALITY.delta:
-        outcome = "regressed"
-    elif (1 - p if gain_p is None else gain_p) < PAIRED_LEVEL:
-        outcome = "improved"
+    won = (1 - p if gain_p is None else gain_p) < PAIRED_LEVEL
+    outcome = "ok" if same else _outcome(drop, ends, lost=p < PAIRED_LEVEL, won=won)
     return PairedResult(outcome, drop, *ends, p, method)
+
+
+def _outcome(drop: float, ends: tuple[float, float], *, lost: bool, won: bool) -> Outcome:
+    """Return the outcome of a difference.
+
+    Args:
+        drop: Metric before minus after.
+        ends: Ends of its interval; without one, the size of the drop decides.
+        lost: Whether the test shows a loss.
+        won: Whether it shows a gain.
+    """
+    limit = RELEVANT * QUALITY.delta
+    if any(map(math.isnan, ends)):
+        lost, won = drop > limit, drop < -limit
+    if lost and drop > limit:
+        return "regressed"
+    return "improved" if won else "changed"

@@ -112,6 +112,12 @@ class Plan:
     problems: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
+    @property
+    def is_blocked(self) -> bool:
+        """Return whether cases were selected and none of them can run or is known to be fine."""
+        kept = self.planned or self.unchanged
+        return not kept and bool(self.skipped or self.problems or self.over_budget)
+
     def what_runs(self) -> str:
         """Return how many cases run and for how long, as far as that is known."""
         running = [one for one in self.planned if not one.record]

@@ -8,6 +8,7 @@ import numpy as np
 from bench.provenance.commit import current_commit, short_commit
 from bench.regression.baselines import Baselines, Run, option_of, run_of
 from bench.regression.compare import Pair, drift_after
+from bench.regression.dataset_means import drift_name
 from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
@@ -38,7 +39,7 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
     waiting |= {
         name for mean in verdicts.means if mean.configuration in waiting for name in mean.parts
     }
-    sums = drift_after(verdicts.screens)
+    sums = _drift_sums(verdicts)
     of_means = _outcomes_of_means(verdicts)
     paired = {pair.series for pair in verdicts.pairs}
     unjudged = _unjudged_speeds(verdicts)
@@ -58,6 +59,23 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
         }
         runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
     return runs
+
+
+def _drift_sums(verdicts: Verdicts) -> dict[str, dict[str, float]]:
+    """Return the sums of the drift net after tonight by configuration.
+
+    A quantity without a value tonight keeps its sum. Those of a mean are kept in all of its parts,
+    as no run is stored of it.
+    """
+    sums = {pair.series.configuration: dict(pair.window[-1].drift) for pair in verdicts.pairs}
+    tonight = drift_after(verdicts.screens)
+    for mean in verdicts.means:
+        of_mean = tonight.pop(mean.configuration, {})
+        for part in mean.parts:
+            sums[part] |= {drift_name(mean.configuration, key): x for key, x in of_mean.items()}
+    for name, of_case in tonight.items():
+        sums[name] |= of_case
+    return sums
 
 
 def _outcomes_of_means(verdicts: Verdicts) -> dict[str, list[Outcome]]:

@@ -31,7 +31,6 @@ from bench.regression.journal import Night
 from bench.regression.measures import SPEED
 from bench.regression.missing import missing_findings
 from bench.regression.outcomes import exit_code
-from bench.regression.screen import order_suspects
 from bench.regression.series import Series, series_of
 from bench.store import Store
 from bench.study import has_randomness
@@ -82,9 +81,13 @@ class Verdicts:
 
     @property
     def exit_code(self) -> int:
-        """Return 10 after a confirmed regression, else 11 after failed or lost cases, else 0."""
+        """Return 10 after a confirmed regression, else 11 after failed or lost cases, else 0.
+
+        A night in which no case can run has nothing to say: 11.
+        """
+        plan = self.night.plan
         infrastructure = any(not self._known(record) for record in self.failed)
-        infrastructure |= bool(self.night.plan.lost)
+        infrastructure |= bool(plan.lost) or plan.is_blocked
         outcomes = [finding.outcome for finding in self.findings]
         return exit_code([*outcomes, "invalid"] if infrastructure else outcomes)
 
@@ -132,7 +135,8 @@ def judge(
     missing = _missing(verdicts, records)
     _confirm(verdicts, cases, missing, context, say)
     _failures(verdicts, baselines, context, say)
-    verdicts.notes += drifting(drift_after(screens))
+    categories = {mean.configuration: min(mean.parts) for mean in verdicts.means}
+    verdicts.notes += drifting(drift_after(verdicts.screens), categories)
     return verdicts
 
 
@@ -309,12 +313,15 @@ def _worth(finding: Finding) -> bool:
 
 
 def _most_suspicious_first(screened: Mapping[str, Sequence[Finding]]) -> list[str]:
-    """Return configurations, those that stand out among all first (Benjamini-Hochberg)."""
-    found = [finding for findings in screened.values() for finding in findings]
-    # Exact values that differ have no p value, so they come first.
-    order = order_suspects([0.0 if np.isnan(finding.p) else finding.p for finding in found])
-    first = [found[place].configuration for place in order]
-    return list(dict.fromkeys([*first, *(finding.configuration for finding in found)]))
+    """Return configurations by their smallest p value.
+
+    Exact values that differ have none, so they come first.
+    """
+    smallest = {
+        name: min(0.0 if np.isnan(finding.p) else finding.p for finding in findings)
+        for name, findings in screened.items()
+    }
+    return sorted(smallest, key=smallest.__getitem__)
 
 
 def _failures(

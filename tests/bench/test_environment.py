@@ -16,6 +16,7 @@ from bench.environment import (
     default_profile,
     environment,
     expected,
+    visible_devices,
 )
 
 
@@ -86,30 +87,31 @@ def devices(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "present"),
+    ("setting", "count"),
     [
-        (None, True),
-        ("", False),
-        ("-1", False),
-        ("0", True),
-        ("1", True),
-        ("2", False),
-        ("1,0", True),
-        ("0,-1", True),
-        ("-1,0", False),
-        (" 0", True),
-        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", True),
-        ("MIG-8932f937-d72c-4106-c12f-20bd9faed9f6", True),
-        ("NoDevFiles", False),
+        (None, 2),
+        ("", 0),
+        ("-1", 0),
+        ("0", 1),
+        ("1", 1),
+        ("2", 0),
+        ("1,0", 2),
+        ("0,-1", 1),
+        ("-1,0", 0),
+        (" 0", 1),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", 1),
+        ("MIG-8932f937-d72c-4106-c12f-20bd9faed9f6", 1),
+        ("NoDevFiles", 0),
     ],
 )
-def test_cuda_visible_devices_is_honored(monkeypatch, devices, setting, present):
+def test_cuda_visible_devices_is_honored(monkeypatch, devices, setting, count):
     if setting is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", setting)
-    assert cuda_present() is present
-    assert default_profile() == ("standard" if present else "smoke")
+    assert visible_devices() == count
+    assert cuda_present() is bool(count)
+    assert default_profile() == ("standard" if count else "smoke")
 
 
 @pytest.mark.parametrize("setting", [None, "0", "GPU-8932f937"])
@@ -161,6 +163,57 @@ def test_driver_version_is_read_from_the_kernel_module(monkeypatch, tmp_path, li
     path.write_text(line + "\nGCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n")
     monkeypatch.setattr(module, "_KERNEL_DRIVER", path)
     assert module._driver_version() == "535.104.05"
+
+
+@pytest.fixture
+def packages(monkeypatch, tmp_path):
+    """A function that installs a torch and, perhaps, a cuDNN before those of this machine."""
+
+    def install(text, needs, cudnn):
+        releases = {"torch": "2.14.1", "nvidia_cudnn_cu99": cudnn}
+        for name, release in releases.items():
+            if release:
+                metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n"
+                metadata += f"Requires-Dist: {needs}\n" if name == "torch" and needs else ""
+                folder = tmp_path / f"{name}-{release}.dist-info"
+                folder.mkdir()
+                (folder / "METADATA").write_text(metadata)
+        if text:
+            (tmp_path / "torch").mkdir()
+            (tmp_path / "torch" / "version.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        module._cuda_libraries.cache_clear()
+
+    yield install
+    module._cuda_libraries.cache_clear()
+
+
+CUDA = "__version__ = '2.14.1+cu128'\ncuda: Optional[str] = '12.8'\nhip: Optional[str] = None\n"
+NEEDS = 'nvidia-cudnn-cu99==9.10.2.21; platform_system == "Linux"'
+
+
+@pytest.mark.parametrize(
+    ("text", "needs", "cudnn", "found"),
+    [
+        (CUDA, NEEDS, "9.10.2.21", {"cuda": "12.8", "cudnn": 91002}),
+        (CUDA, NEEDS, "9.19.0.56", {"cuda": "12.8", "cudnn": 91900}),  # upgraded alone
+        (CUDA.replace("12.8", "13.0"), NEEDS, "9.10.2.21", {"cuda": "13.0", "cudnn": 91002}),
+        (CUDA, NEEDS, None, {"cuda": "12.8"}),
+        (CUDA, None, "9.10.2.21", {"cuda": "12.8"}),  # built with a cuDNN of the system
+        (CUDA.replace("'12.8'", "None"), None, None, {}),
+        (None, None, None, {}),
+    ],
+)
+def test_cuda_and_cudnn_are_read_from_files(packages, text, needs, cudnn, found):
+    packages(text, needs, cudnn)
+    names = expected("cuda")
+    assert {name: names[name] for name in ("cuda", "cudnn") if name in names} == found
+    assert not {"cuda", "cudnn"} & expected("cpu").keys()
+
+
+def test_cuda_and_cudnn_read_from_files_are_those_that_torch_reports():
+    reported = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    assert module._cuda_libraries().items() <= reported.items()
 
 
 AMD, INTEL = "vendor_id\t: AuthenticAMD\n", "vendor_id\t: GenuineIntel\n"

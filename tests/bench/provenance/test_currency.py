@@ -8,6 +8,7 @@ import torch
 from case_names import case_named
 from fake_records import make
 
+from bench import environment as environment_module
 from bench.environment import LIBRARIES_ADDED, environment, expected
 from bench.metrics.evaluation import anomaly_metrics
 from bench.provenance.currency import Wanted, origin, why_stale
@@ -78,6 +79,45 @@ def test_the_build_of_torch_and_the_drivers_patch_level_do_not_count():
     assert why_stale(same, wanted(device="cuda", machine=machine)) is None
     other = record(torch="2.14.1", driver="575.10.1", device="cuda")
     assert "driver" in why_stale(other, wanted(device="cuda", machine=machine))
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU, as far as names go."""
+    monkeypatch.setattr(environment_module, "_driver_version", lambda: "580.159.04")
+    monkeypatch.setattr(environment_module, "_gpu_name", lambda: "NVIDIA H200")
+    libraries = {"cuda": "13.0", "cudnn": 91900}
+    monkeypatch.setattr(environment_module, "_cuda_libraries", lambda: libraries)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91900)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "NVIDIA H200")
+
+
+PARTS = {
+    "gpu": ("NVIDIA L4", "GPU"),
+    "driver": ("575.10", "driver"),
+    "cuda": ("12.8", "CUDA"),
+    "cudnn": (91002, "cuDNN"),
+    "cpu": ("another", "processor"),
+    "torch": ("2.11.0", "torch"),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_the_class_of_a_gpu_is_compared(gpu, part):
+    made = record(**environment("cuda"))
+    assert made.environment["class"].count(" | ") == len(PARTS) - 1
+    now = wanted(device="cuda", machine=expected("cuda"))
+    assert why_stale(made, now) is None
+    before, name = PARTS[part]
+    made.environment[part] = before
+    assert why_stale(made, now) == f"its {name} was {before}, now {now.machine[part]}"
+
+
+def test_a_library_that_cannot_be_read_makes_no_record_stale(gpu, monkeypatch):
+    made = record(**environment("cuda"))
+    monkeypatch.setattr(environment_module, "_cuda_libraries", dict)
+    assert why_stale(made, wanted(device="cuda", machine=expected("cuda"))) is None
 
 
 def test_changed_code_names_files_and_commit():

@@ -13,6 +13,7 @@ from bench.regression.compare import Pair, screen_all
 from bench.regression.confirmation import _judged, base_of
 from bench.regression.dataset_means import (
     dataset_means,
+    drift_name,
     incomplete_means,
     parts_of,
     screen_dataset_means,
@@ -66,6 +67,16 @@ def test_a_mean_is_over_all_categories_of_each_seed():
         assert whole.values["score.image_auroc"] == pytest.approx(np.mean(of_each))
         assert whole.images == 15 * 64
         assert set(whole.values) == {"score.image_auroc"}  # a mean of speeds has no meaning
+
+
+def test_the_drift_of_a_mean_is_kept_by_its_parts_and_starts_again_with_any_of_them():
+    pairs, cases, known = dataset(seeds=1)
+    sums = {drift_name(MEAN, "score.image_auroc"): 2.5, "score.image_auroc": 1.0}
+    kept = [replace(pair, window=[replace(pair.window[0], drift=sums)]) for pair in pairs]
+    (mean,) = dataset_means(kept, cases, known)
+    assert mean.pair.window[0].drift == {"score.image_auroc": 2.5}
+    (mean,) = dataset_means([pairs[0], *kept[1:]], cases, known)  # one was accepted
+    assert mean.pair.window[0].drift == {}
 
 
 def test_a_seed_that_a_category_lacks_has_no_mean():

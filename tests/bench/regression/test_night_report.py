@@ -9,11 +9,12 @@ from fake_records import make
 
 from bench.lines import append_object
 from bench.regression.baselines import run_of
-from bench.regression.compare import Pair, screen_all
+from bench.regression.compare import Pair, Screen, screen_all
 from bench.regression.dataset_means import DatasetMean
 from bench.regression.finding import Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger
+from bench.regression.measures import QUALITY
 from bench.regression.night_report import night_report, summary
 from bench.regression.plan import LACKING, Plan, Planned
 from bench.regression.verdicts import Verdicts
@@ -59,11 +60,15 @@ def test_a_night_without_changes_says_so(verdicts):
     assert summary(verdicts) == "No case changed, so none ran."
 
 
-def test_a_night_that_could_run_nothing_says_so(verdicts):
+def test_a_night_that_could_run_nothing_says_so(verdicts, tmp_path):
     plan = verdicts.night.plan
     plan.skipped[LACKING] = 3
-    assert summary(verdicts) == "No case ran: see what did not run, and why."
-    assert verdicts.exit_code == 0  # as on a machine that never had the data
+    assert summary(verdicts) == f"No case could run. 3 cases: {LACKING}."
+    assert "Nothing: no case could run." in night_report(verdicts, Ledger(tmp_path))
+    assert verdicts.exit_code == 11
+    plan.unchanged = 2  # the others of them are known to be fine
+    assert summary(verdicts) == "No case changed, so none ran."
+    assert verdicts.exit_code == 0
     plan.lost = [make().key.id]
     assert summary(verdicts).endswith(
         f"1 case that finished before could not run: {make().key.id}."
@@ -117,6 +122,31 @@ def test_every_case_that_ran_says_which_loss_it_would_have_shown(verdicts, tmp_p
     ]
     assert re.search(r"score\.image_auroc \d+\.\d\d points", row)
     assert re.search(r"inference_images_per_s \d+\.\d %", row)
+
+
+def test_cleared_suspects_are_those_that_stand_out_among_all_tests(verdicts, tmp_path):
+    """Of 41 tests, three pass the screen: at a rate of 10 %, one is no chance."""
+    p = [1e-5, 0.02, 0.025, *np.linspace(0.1, 1, 38)]
+    names = [f"case{place}" for place in range(len(p))]
+    tests = [replace(found(name, "ok"), p=x) for name, x in zip(names, p, strict=True)]
+    moved = [replace(found(f"moved{place}", "env-shift"), p=1e-9) for place in range(40)]
+    verdicts.screens = [Screen(QUALITY, QUANTITY, [], None, of) for of in (tests, moved)]
+    exact = replace(found("case40", "ok"), quantity="inference_rise_host_bytes")
+    cleared = [found(name, "ok") for name in ("case2", "case0", "case1")]
+    verdicts.night.findings += [*cleared, exact]
+    (section,) = _section_of(verdicts, tmp_path)
+    left_out, *rows = section.splitlines()
+    assert left_out.startswith("* not listed: 2 that do not stand out among the 41 tests")
+    assert [row.split("`")[1] for row in rows] == ["case40", "case0"]
+    verdicts.night.findings[:] = [found("case1", "suspect"), cleared[1]]
+    (section,) = _section_of(verdicts, tmp_path)
+    assert "not listed" not in section
+    assert "`case1`" in night_report(verdicts, Ledger(tmp_path))  # a suspect that is left is named
+
+
+def _section_of(verdicts, folder):
+    page = night_report(verdicts, Ledger(folder))
+    return re.findall(r"## Suspected, and cleared by fresh runs\n\n(.*?)(?:\n\n|$)", page, re.S)
 
 
 def test_alarms_of_another_version_are_counted(verdicts, tmp_path):

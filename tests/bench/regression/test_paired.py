@@ -80,6 +80,31 @@ def average_precision(values, labels):
     return float(average_precision_score(labels, values))
 
 
+def resampled(base, head, labels):
+    return paired_resampled(average_precision, base, head, labels, resamples=100)
+
+
+@pytest.mark.parametrize("test", [paired_auroc, resampled])
+@pytest.mark.parametrize("defective", [6, 1])
+@pytest.mark.parametrize("broken", ["constant", "inverted"])
+def test_a_total_loss_without_spread_is_a_regression(test, defective, broken):
+    labels = torch.arange(12) >= 12 - defective
+    perfect = torch.arange(12.0)
+    head = torch.ones(12) if broken == "constant" else -perfect
+    assert test(perfect, head, labels).outcome == "regressed"
+    assert test(head, perfect, labels).outcome == "improved"
+    assert test(head, head, labels).outcome == "ok"
+
+
+def test_a_small_loss_without_spread_is_a_change():
+    labels = torch.arange(401) == 400
+    head = torch.arange(401.0)
+    head[399] = 401  # one of 400 normal images overtakes the only defective one: 0.25 points
+    result = paired_auroc(torch.arange(401.0), head, labels)
+    assert np.isnan(result.low)
+    assert result.outcome == "changed"
+
+
 def test_other_metrics_have_a_bca_interval():
     base, head = scores(3.0), scores(0.0, 1)
     result = paired_resampled(average_precision, base, head, LABELS, resamples=400)

@@ -4,6 +4,7 @@ import errno
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fake_records import make
 from night_setup import BYTES, LATENCY, night_of, no_trees, record
@@ -13,7 +14,7 @@ from bench.regression import journal
 from bench.regression import verdicts as verdicts_module
 from bench.regression.baselines import Baselines, run_of
 from bench.regression.compare import Pair, screen_all
-from bench.regression.dataset_means import DatasetMean
+from bench.regression.dataset_means import DatasetMean, drift_name
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Journals
 from bench.regression.ledger import Alarm, Ledger
@@ -44,6 +45,47 @@ def test_a_speed_on_a_machine_that_moved_is_no_baseline_for_changed_code(
     assert (LATENCY in run.values) == kept
     assert run.values["score.image_auroc"] == 0.9
     assert BYTES in run.values
+
+
+def test_a_night_without_a_value_keeps_the_sum_of_a_quantity(context, tmp_path):
+    baselines, late = Baselines(tmp_path), "2026-01-09T00:00:00+00:00"
+    before = [run_of(record(latency=10 + 0.01 * number)) for number in range(8)]
+    drift = {LATENCY: 7.5, "score.image_auroc": 1.5}
+    baselines.add([replace(run, night=str(n), drift=drift) for n, run in enumerate(before)])
+    tonight = [record(measurements={BYTES: 60.0 * 2**20}, finished=late)]
+    night = night_of(tmp_path, tonight)
+    remember(judge(tonight, night, baselines, context, print), baselines, Ledger(tmp_path))
+    assert LATENCY not in baselines.runs[-1].values
+    assert baselines.runs[-1].drift == drift
+
+
+def test_the_drift_of_a_mean_adds_up_over_nights(monkeypatch, context, tmp_path):
+    """No run is stored of a mean: its parts keep the sum."""
+    monkeypatch.setattr(verdicts_module, "confirm", lambda *_: [])
+    mean = "stfpm_resnet18-surface.mean_of_3-default-pretrained"
+    rng, quantity = np.random.default_rng(4), "score.image_auroc"
+
+    def records(day, drop):
+        levels = 0.95 - drop + rng.normal(0, 0.003, 3)
+        return [
+            make("stfpm_resnet18", f"surface.{name}", day, auroc, finished=f"2026-01-0{day}")
+            for name, auroc in zip("abc", levels, strict=True)
+        ]
+
+    baselines, sums = Baselines(tmp_path), {drift_name(mean, quantity): 6.5}
+    window = [run_of(one) for day in range(1, 5) for one in records(day, 0.0)]
+    baselines.add(replace(run, drift=sums) for run in window)
+    for day in (5, 6):
+        tonight = records(day, 0.01)
+        night = replace(night_of(tmp_path, tonight), name=f"2026-01-0{day}")
+        verdicts = judge(tonight, night, baselines, context, print)
+        remember(verdicts, baselines, Ledger(tmp_path))
+        (note,) = [note for note in verdicts.notes if note.startswith(f"{mean}: {quantity} has")]
+        assert note.endswith(
+            "history stfpm_resnet18-surface.a-default-pretrained shows a part of it"
+        )
+    before = verdicts.means[0].pair.window[-1].drift[quantity]
+    assert 8 < before < baselines.runs[-1].drift[drift_name(mean, quantity)]
 
 
 @pytest.mark.parametrize("outcome", ["suspect", "underpowered"])
