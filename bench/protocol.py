@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import ceil
 from typing import Any
 
 from bench.changes import change_recipe, with_epochs
@@ -165,7 +166,10 @@ class Protocol:
         """Return the number of images that training shows, given the size of the training set."""
         if self.recipe.optimizer == "none":
             return fitted
-        return self.images_seen or self.recipe.images or self.recipe.epochs * fitted
+        recipe = self.recipe
+        return self.images_seen or budget_in_images(
+            recipe.images, recipe.epochs, recipe.batch_size, fitted
+        )
 
     @property
     def input_size(self) -> ImageSize:
@@ -187,6 +191,26 @@ class Protocol:
             columns * width - (columns - 1) * self.overlap,
             self.fit,
         )
+
+
+def budget_in_images(images: int | None, epochs: int, batch_size: int, fitted: int) -> int:
+    """Return the number of images that a recipe shows.
+
+    A budget in images stands for the steps of a paper, whose batches are whole: fewer training
+    images than a batch leave the number of steps as it is, and make the batches smaller.
+
+    Args:
+        images: The recipe's budget in images; None means its epochs.
+        epochs: Passes over the training images.
+        batch_size: Number of images of a whole batch.
+        fitted: Number of training images.
+
+    >>> budget_in_images(80_000, 50, 16, 209), budget_in_images(80_000, 50, 16, 4)
+    (80000, 20000)
+    """
+    if images is None:
+        return epochs * fitted
+    return images if fitted >= batch_size else ceil(images / batch_size) * fitted
 
 
 def resolve(

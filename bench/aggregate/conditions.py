@@ -8,7 +8,7 @@ from typing import Any
 from bench.aggregate.language import say
 from bench.aggregate.markdown import percent
 from bench.changes import has_derived_warmup
-from bench.protocol import PROFILES, input_sizes
+from bench.protocol import PROFILES, budget_in_images, input_sizes
 from bench.record import Record
 from bench.recorded_protocol import recorded_shape
 from datasets_lib.batches.textures import PROCEDURAL
@@ -76,7 +76,8 @@ def share_of_paper(record: Record) -> float | None:
         return None
     paper = entry.paper_recipe or entry.recipes["baseline"]
     images = (entry.paper_multi_class_images if record.categories else None) or paper.images
-    return _share_of(record, {"epochs": paper.epochs, "images": images})
+    budget = {"epochs": paper.epochs, "images": images, "batch_size": paper.batch_size}
+    return _share_of(record, budget)
 
 
 def _share_of(record: Record, whole: Mapping[str, Any]) -> float | None:
@@ -121,7 +122,9 @@ def changes_of(record: Record) -> list[str]:
 
 def _changed_shape(record: Record) -> tuple[int, str]:
     """Return pixels and shape of images that an option changed; zero for a model's own size."""
-    return (0, say("its own size")) if has_default_shape(record) else recorded_shape(record.protocol)
+    if has_default_shape(record):
+        return 0, say("its own size")
+    return recorded_shape(record.protocol)
 
 
 def has_default_shape(record: Record) -> bool:
@@ -166,7 +169,8 @@ def _copied(record: Record) -> int:
 
 
 def _images_of(recipe: Mapping[str, Any], fitted: int) -> int:
-    return int(recipe.get("images") or recipe.get("epochs", 0) * fitted)
+    epochs, batch_size = recipe.get("epochs", 0), recipe.get("batch_size", 0)
+    return budget_in_images(recipe.get("images"), epochs, batch_size, fitted)
 
 
 def _joined(numbers: Iterable[int]) -> str:

@@ -159,6 +159,7 @@ _WORDS = {
     "one pass": "1회 통과",
     "{images} images seen": "이미지 {images}장 학습",
     "{epochs} epochs": "{epochs}에폭",
+    "{steps} steps": "{steps}스텝",
     "not recorded": "기록되지 않음",
     "Only the teacher differs": "교사만 다름",
     "Own student each, one recipe": "각자의 학생, 같은 레시피",
@@ -381,6 +382,7 @@ _PARAGRAPHS = {
     ),
     "Sees a center crop: the map is pasted back into the frame, and what the crop cut away counts "
     "as missed.": "중앙만 봄: 맵을 원래 틀에 다시 붙이며, 잘려 나간 부분은 놓친 것으로 셈.",
+    "Trained in {precision}, evaluated in float32.": "{precision}로 학습하고 float32로 평가함.",
     "Trained with procedural textures, because the pictures that its publication uses were not on "
     "disk.": "생성한 질감으로 학습함: 논문이 쓰는 그림이 디스크에 없었음.",
     "Its runs were made with different code (commits: {commits}).": (

@@ -89,9 +89,10 @@ def rank_rows(rows: Sequence[Row]) -> Ranking:
     """Rank the rows of one category, or of the mean over a dataset's categories.
 
     Rows rank against each other if they share images and test images, each at its model's own size
-    or all at another, used their full budget, and have enough replicates to estimate their spread. The conditions are those that most rows of
-    the table share. Within a category the test is over test images and seeds; across several
-    categories it is over the categories, and with too few of them nothing is ranked.
+    or all at another, used their full budget, and have enough replicates to estimate their spread.
+    The conditions are those that most rows of the table share. Within a category the test is over
+    test images and seeds; across several categories it is over the categories, and with too few of
+    them nothing is ranked.
 
     Args:
         rows: Rows of one category or mean, in any order.

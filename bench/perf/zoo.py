@@ -3,9 +3,10 @@
 Run ``python -m bench.perf.zoo padim_resnet18 patchcore --peer-python PY``. In every round one
 session of ours starts from an empty cache and anomalib's engine runs in PY, both on the CPU, or on
 a GPU with ``--device cuda``: import, read 900×900 PNGs, fit, evaluate. ``--warm`` repeats our
-session on its cache. Neither side draws plots, and ours skips the speed measurements. ``all`` means
-every model that both sides have with a ResNet18 or without a backbone; with several models, one
-session of ours that runs all of them is timed too.
+session on its cache. Ours skips the speed measurements. Neither side draws anything, unless
+``--drawing`` lets each draw what it does by default: the peer a picture of every prediction, ours
+the plots of the run. ``all`` means every model that both sides have with a ResNet18 or without a
+backbone; with several models, one session of ours that runs all of them is timed too.
 """
 
 import argparse
@@ -135,6 +136,7 @@ def _workloads(options: argparse.Namespace) -> Iterator[Workload]:
             timeout_s=options.timeout,
             images_seen=options.images_seen,
             device=options.device,
+            drawing=options.drawing,
         )
 
 
@@ -173,6 +175,9 @@ def _settings(options: argparse.Namespace, measured: dict[str, dict[str, list[Ti
         [
             f"Medians of {options.rounds} rounds, each model at its own image size, {budget}, "
             f"{init}.",
+            "Each side draws what it does by default."
+            if options.drawing
+            else "Neither side draws.",
             "The peer's AUPRO, which it does not compute by default, is not part of its seconds. "
             "Each side draws its own random channels, projections and students.",
             *(f"* {text} ({', '.join(models)})" for text, models in models_by_setting.items()),
@@ -187,6 +192,7 @@ def _options() -> argparse.Namespace:
     add("--peer-python", type=Path, required=True, help="interpreter that has anomalib")
     add("--rounds", type=int, default=3)
     add("--images-seen", type=int, metavar="N", help="in training (default: each image once)")
+    add("--drawing", action="store_true", help="let each side draw what it does by default")
     add("--warm", action="store_true", help="repeat our session on its cache")
     add("--peer-batch", type=int, default=32)
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of both sides (default: cpu)")

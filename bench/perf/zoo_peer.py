@@ -2,7 +2,8 @@
 
 Run ``PY -I bench/perf/zoo_peer.py MODEL CATEGORY`` with an interpreter PY that has anomalib. The
 script imports nothing from this project; its last line of output is JSON. Only the model, the data
-and the budget are set; workers, evaluator, thresholds and checkpoints are anomalib's defaults.
+and the budget are set; workers, evaluator, thresholds and checkpoints are anomalib's defaults, as
+are the pictures that it draws in testing with ``--drawing``, which are not drawn without.
 EfficientAD's teacher is random, and its penalty images and DRAEM's textures are the category's own
 training images, which take as long to process as the files that anomalib would download.
 """
@@ -117,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--coreset-ratio", type=float, help="PatchCore's (default: anomalib's)")
     parser.add_argument("--images-seen", type=int, help="in training (default: each image once)")
+    parser.add_argument("--drawing", action="store_true", help="draw a picture of each prediction")
     parser.add_argument(
         "--single-images", type=int, metavar="N", help="time N single images after training instead"
     )
@@ -192,7 +194,7 @@ def _run(anomalib: dict[str, Any], options: argparse.Namespace, folder: str) -> 
     if "image_size" in arguments:
         arguments = {**arguments, "pre_processor": _pre_processor(arguments["image_size"])}
         del arguments["image_size"]
-    model = getattr(anomalib["models"], kind)(**arguments, visualizer=False)
+    model = getattr(anomalib["models"], kind)(**arguments, visualizer=options.drawing)
     data = anomalib["data"].MVTecAD(
         root=options.category.parent,
         category=options.category.name,

@@ -41,6 +41,7 @@ class Workload:
         timeout_s: Time limit of one process in seconds.
         images_seen: Number of images that both sides train on; None for one pass over all.
         device: ``cpu`` or ``cuda``, of both sides.
+        drawing: Whether each side draws what it does by default.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Workload:
     timeout_s: float
     images_seen: int | None = None
     device: str = "cpu"
+    drawing: bool = False
 
     @property
     def recipe(self) -> str:
@@ -115,7 +117,8 @@ def _session(workloads: Sequence[Workload], folder: Path) -> list[str]:
     command += ["--profile", "original"]
     command += ["--device", workload.device, "--precision", workload.precision]
     command += ["--images-seen", str(images)]
-    command += ["--data-dir", str(workload.data_dir), "--no-pictures", "--no-measurements"]
+    command += ["--data-dir", str(workload.data_dir), "--no-measurements"]
+    command += [] if workload.drawing else ["--no-pictures"]
     command += ["--results-dir", str(folder / "results"), "--cache-dir", str(folder / "cache")]
     weights = next((each.weights for each in workloads if each.weights is not None), None)
     return command if weights is None else [*command, "--weights-dir", str(weights.parent)]
@@ -127,6 +130,8 @@ def run_peer(workload: Workload, python: Path) -> TimedRun:
     command += ["--batch", str(workload.batch), "--device", workload.device]
     if workload.images_seen is not None:
         command += ["--images-seen", str(workload.images_seen)]
+    if workload.drawing:
+        command += ["--drawing"]
     if workload.weights is not None:
         command += ["--weights", str(workload.weights)]
     seconds, printed = timed([*command, "--started", repr(time.time())], workload.timeout_s)

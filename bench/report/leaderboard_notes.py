@@ -1,5 +1,6 @@
 """Notes of the leaderboard: where its values come from and what is missing."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -207,7 +208,10 @@ def _budget(protocol: dict[str, Any]) -> str:
         return say("one pass")
     if images := protocol.get("images_seen"):
         return say("{images} images seen", images=f"{images:,}")
-    epochs = protocol.get("recipe", {}).get("epochs")
+    recipe = protocol.get("recipe", {})
+    if images := recipe.get("images"):  # few-shot batches are smaller, and their steps as many
+        return say("{steps} steps", steps=f"{math.ceil(images / recipe['batch_size']):,}")
+    epochs = recipe.get("epochs")
     return say("{epochs} epochs", epochs=epochs) if epochs else say("budget not recorded")
 
 

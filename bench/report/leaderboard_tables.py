@@ -99,6 +99,8 @@ def _table(
     partial = [row for row in ranked.table.partial if position < len(row.heads)]
     rows = [*(place.row for place in placed), *partial]
     shared = [_shared_note(rows, position, metric) for metric in metrics]
+    precisions = [_precision_note(row) for row in rows]
+    every = precisions[0] if len(set(precisions)) == 1 else ""
     best = [_best(placed, position, metric) for metric in metrics]
     lines = []
     for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
@@ -112,10 +114,9 @@ def _table(
             cells = _values(row, position, columns, measured, notes)
             cells += _published_cell(row, published, notes)
         rank = [_rank(place, notes)] if position == 0 else []
-        name = name_of(row) + notes.mark(_crop_note(row), _textures_note(row), _code_note(row))
-        lines.append([*rank, name, *cells, seeds_of(row)])
+        lines.append([*rank, name_of(row) + _row_marks(row, every, notes), *cells, seeds_of(row)])
     headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
-    headings.append(say("Model"))
+    headings.append(say("Model") + notes.mark(every))
     if any(best):
         notes.term(say("Bold"), glossary.of_bold())
     if any(name_of(row) != row.label for row in rows):
@@ -195,6 +196,22 @@ def _textures_note(row: Row) -> str:
         "Trained with procedural textures, because the pictures that its publication uses were "
         "not on disk."
     )
+
+
+def _row_marks(row: Row, precision: str, notes: Footnotes) -> str:
+    """Return the marks of what sets a row apart, given the note on precision that all rows have."""
+    own = _precision_note(row)
+    return notes.mark(
+        _crop_note(row), _textures_note(row), "" if own == precision else own, _code_note(row)
+    )
+
+
+def _precision_note(row: Row) -> str:
+    """Return in which precision a row was trained if it was not float32 alone."""
+    found = sorted({str(record.protocol.get("precision", "float32")) for record in row.records})
+    if found == ["float32"]:
+        return ""
+    return say("Trained in {precision}, evaluated in float32.", precision=" / ".join(found))
 
 
 def _code_note(row: Row) -> str:

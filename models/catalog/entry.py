@@ -91,7 +91,8 @@ class Recipe:
         gamma: Factor on the learning rate at a milestone.
         warmup_steps: Linear warm-up in steps, for recipes that count steps.
         epochs: Passes over the training images in the original protocol.
-        images: Budget in images instead of passes, where the original counts steps.
+        images: Budget in images instead of passes, where the original counts steps: with fewer
+            training images than a batch, the number of steps stays.
         warmup_epochs: Linear warm-up, part of ``epochs``; at most a tenth of them where a user or a
             profile shortens the training.
         grad_clip: Maximum global gradient norm; None disables clipping.

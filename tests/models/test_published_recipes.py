@@ -1,11 +1,11 @@
 """Recipes, input sizes and weights by the papers, as the facts table of the models states them.
 
-The numbers are typed from that table, not from the catalog. A constant that the table does not
-give is torch's default. Left out are U-Flow, whose recipe has its own tests, and variants that the
-table gives no recipe for: Reverse Distillation's with ConvNeXt, UniNet for many categories, and
-SuperSimpleNet with labels.
+The numbers are typed from that table and the studies' own, not from the catalog. A constant that
+neither gives is torch's default. Left out are U-Flow, whose recipe has its own tests, and
+SuperSimpleNet with labels, which the table gives no recipe for.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 from unittest.mock import ANY
 
@@ -14,6 +14,7 @@ import torch
 import torchvision
 
 from bench.protocol import PROFILES, resolve
+from bench.run.training.loop import planned_steps
 from bench.run.training.optimization import build_optimizer, learning_rate_factor
 from models.catalog import MODELS, WEIGHTS
 
@@ -50,9 +51,12 @@ FACTS = [
     ),
     Facts("fre fre_wide_resnet50_2 fre_resnet18", "adam", {**ADAM, "lr": 1e-3}, 220, ANY),
     Facts(
-        "rd_resnet18 rd_resnet50 rd_wide_resnet50_2",
+        "rd_resnet18 rd_resnet50 rd_wide_resnet50_2 rd_convnext_adapted",
         *("adam", {**ADAM, "lr": 5e-3, "betas": GAN}, 200, 16),
     ),
+    # No paper has these two: in its profile they train as in the study of teachers.
+    Facts("rd_convnext", "adamw", {**ADAM, "lr": 1e-3, "weight_decay": 0.01}, 100, 8, 1.0),
+    Facts("rd_convnext_cnblock", "adamw", {**ADAM, "lr": 1e-3, "weight_decay": 0.05}, 100, 8, 1.0),
     Facts(
         "efficientad_small efficientad_medium",
         *("adam", {**ADAM, "lr": 1e-4, "weight_decay": 1e-5}, None, 1),
@@ -89,6 +93,10 @@ FACTS = [
         *("adamw", {**ADAM, "lr": 2e-4, "weight_decay": 1e-5}, 300, 32),
     ),
     Facts("uninet uninet_resnet18", "adamw", {**ADAM, "lr": 5e-3, "weight_decay": ANY}, 100, 8),
+    Facts(
+        "uninet_multiclass",
+        *("adamw", {"lr": 5e-3, "eps": 1e-10, "amsgrad": True}, None, 8),
+    ),
 ]
 TRAINED = [pytest.param(name, facts, id=name) for facts in FACTS for name in facts.names.split()]
 
@@ -109,6 +117,7 @@ ONE_PASS = (
 MILESTONES = {0.0: 1, 0.7999: 1, 0.8: 0.4, 0.8999: 0.4, 0.9: 0.4**2, 0.9999: 0.4**2}
 DRAEM = {0.0: 1, 0.7999: 1, 0.8: 0.2, 0.8999: 0.2, 0.9: 0.2**2, 0.9999: 0.2**2}
 DROP = {0.0: 1, 0.9499: 1, 0.95: 0.1, 0.9999: 0.1}
+DROPS_AT_80 = {0.0: 1, 0.7999: 1, 0.8: 0.2, 0.9999: 0.2}
 CONSTANT = {0.0: 1, 0.5: 1, 0.9999: 1}
 RATES = {
     "efficientad_small": DROP,
@@ -117,6 +126,11 @@ RATES = {
     "draem_plain": DRAEM,
     "supersimplenet": MILESTONES,
     "supersimplenet_resnet18": MILESTONES,
+    "uninet_multiclass": DROPS_AT_80,
+    # A cosine over all steps: half the rate at half of them.
+    "rd_convnext": {0.0: 1, 0.5: 0.5, 1.0: 0},
+    # One after 5 passes of 100 of warm-up.
+    "rd_convnext_cnblock": {0.0: 1 / 501, 0.0249: 250 / 501, 0.05: 1, 0.525: 0.5, 1.0: 0},
 }
 # These have tests of their own, here or in the tests of the model.
 OF_STEPS = ("cflow", "dinomaly", "dsr")
@@ -144,6 +158,8 @@ ORIGINALS = {
     # The study of Reverse Distillation gives the wide ResNet50 the paper's 200 epochs, batch 16.
     **dict.fromkeys(("rd_resnet18", "rd_resnet50"), (50, 8, 256)),
     "rd_wide_resnet50_2": (200, 16, 256),
+    "rd_convnext_adapted": (50, 8, 256),
+    **dict.fromkeys(("rd_convnext", "rd_convnext_cnblock"), (100, 8, 256)),
     **dict.fromkeys(("efficientad_small", "efficientad_medium"), (20, 1, 256)),
     "autoencoder": (50, 16, 256),
     "ganomaly": (20, 8, 256),
@@ -171,7 +187,7 @@ INPUTS = {
     "patchcore_320": (366, 320),
     "fastflow_cait": (448, None),
     "fastflow_deit": (384, None),
-    **dict.fromkeys(("csflow", "csflow_768"), (768, None)),
+    "csflow_768": (768, None),
     **dict.fromkeys(("cfa", "cfa_resnet18"), (224, None)),
     # The paper crops 392 of 448: seven eighths.
     **{f"dinomaly_{encoder}_224": (256, 224) for encoder in ("small", "base", "large")},
@@ -202,10 +218,6 @@ def plan_of(name, profile):
     return resolve(MODELS[name], "baseline", profile)
 
 
-def steps_of(plan):
-    return plan.total_images(IMAGES) // plan.recipe.batch_size
-
-
 @pytest.mark.parametrize("profile", [PAPER, ORIGINAL], ids=lambda profile: profile.name)
 @pytest.mark.parametrize(("name", "facts"), TRAINED)
 def test_the_optimizer_has_the_papers_constants(name, facts, profile):
@@ -224,9 +236,46 @@ def test_the_profile_paper_has_the_papers_epochs_and_batch(name, facts):
         assert plan.total_images(IMAGES) == facts.epochs * IMAGES
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if n.startswith(("efficientad", "dinomaly"))])
-def test_where_the_paper_counts_steps_the_profile_paper_does(name):
-    assert steps_of(plan_of(name, PAPER)) == (70_000 if "efficientad" in name else 5_000)
+STEPS = {
+    **{name: 70_000 for name in MODELS if name.startswith("efficientad")},
+    **{name: 5_000 for name in MODELS if name.startswith("dinomaly")},
+    "dsr": (100 + 50) * 8_000 // 8,  # passes of 8,000 drawn images, in batches of 8
+    "uninet_multiclass": 5_000,
+}
+
+
+@pytest.mark.parametrize(("name", "wanted"), STEPS.items(), ids=STEPS)
+@pytest.mark.parametrize("shots", [None, 1, 4])
+def test_where_the_paper_counts_steps_the_profile_paper_does(name, wanted, shots):
+    plan = resolve(MODELS[name], "baseline", PAPER, shots=shots)
+    assert planned_steps(plan, shots or IMAGES) == wanted
+
+
+def test_nothing_else_counts_steps():
+    assert {name for name in MODELS if plan_of(name, PAPER).recipe.images} == {*STEPS}
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_resnet50s_and_the_adapted_student_differ_in_nothing_but_the_teacher(profile):
+    resnet, adapted = (MODELS[name] for name in ("rd_resnet50", "rd_convnext_adapted"))
+    assert resnet.recipes.keys() == adapted.recipes.keys()
+    for name in resnet.recipes:
+        first, second = (resolve(entry, name, profile) for entry in (resnet, adapted))
+        assert replace(second, options=first.options) == first
+
+
+@pytest.mark.parametrize("multi_class", [False, True])
+@pytest.mark.parametrize(
+    "profile", [p for p in PROFILES.values() if p.name != "smoke"], ids=lambda profile: profile.name
+)
+def test_no_two_names_are_one_run(profile, multi_class):
+    """All images of `smoke` are of one size, which is all that tells some names apart."""
+    names = {}
+    for name, entry in MODELS.items():
+        plan = resolve(entry, "baseline", profile, multi_class=multi_class)
+        run = plan.hash, entry.build, entry.weights, entry.layers, entry.supervised
+        names.setdefault(run, []).append(name)
+    assert [same for same in names.values() if len(same) > 1] == []
 
 
 @pytest.mark.parametrize("profile", [PAPER, ORIGINAL], ids=lambda profile: profile.name)

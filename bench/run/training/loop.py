@@ -147,7 +147,7 @@ def fit(
         model: The model, on its device.
         objective: The loss of its training images.
         protocol: Recipe and budget. Batches are cut from a stream of shuffled passes, so that every
-            batch is full and the budget in images is met to within one batch.
+            batch is full; for their number, see `planned_steps`.
         seed: Seed of the order of images.
         device: Where the model is.
         report: Called at every step.
@@ -166,7 +166,7 @@ def fit(
         ResumeError: Training cannot resume from ``start``.
     """
     batch = min(protocol.recipe.batch_size, objective.count)
-    steps = max(1, math.ceil(protocol.total_images(objective.count) / batch))
+    steps = planned_steps(protocol, objective.count)
     trainer = _Trainer(model, objective, protocol, steps, device, origin)
     result = trainer.resume(checkpoint) or trainer.go_on(start, batch)
     clock = StepClock(device)
@@ -209,6 +209,19 @@ def fit(
     result.step_seconds += clock.seconds()
     trainer.finish(result, checkpoint if keep_state else None)
     return result
+
+
+def planned_steps(protocol: CaseProtocol, count: int) -> int:
+    """Return the number of optimizer steps of a training that does not stop early.
+
+    The budget in images is met to within one batch.
+
+    Args:
+        protocol: Recipe and budget.
+        count: Number of training images.
+    """
+    batch = min(protocol.recipe.batch_size, count)
+    return max(1, math.ceil(protocol.total_images(count) / batch))
 
 
 def _ends_pass(step: int, steps: int, batch: int, count: int) -> bool:

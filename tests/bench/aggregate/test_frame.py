@@ -44,7 +44,7 @@ def test_the_budget_is_a_share_of_the_profiles_and_of_the_papers(profile, change
 @pytest.mark.parametrize("profile", ["standard", "original", "paper"])
 def test_every_unchanged_run_can_rank(profile):
     zoo = [entry for entry in MODELS.values() if entry.task == "anomaly"]
-    for entry, recipe in ((entry, recipe) for entry in zoo for recipe in entry.recipes):
+    for entry, recipe in [(model, name) for model in zoo for name in model.recipes]:
         protocol = resolve(entry, recipe, PROFILES[profile]).as_dict()
         name = entry.name if recipe == "baseline" else f"{entry.name}.{recipe}"
         record = make(name, profile=profile, protocol=protocol)

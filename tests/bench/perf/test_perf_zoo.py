@@ -75,6 +75,16 @@ def test_both_sides_run_on_the_device_of_the_task(monkeypatch, tmp_path):
     assert devices == ["cuda", "cuda", "cpu"]
 
 
+@pytest.mark.parametrize("drawing", [False, True])
+def test_both_sides_draw_where_the_task_says_so(monkeypatch, tmp_path, drawing):
+    commands = []
+    monkeypatch.setattr(zoo_sides, "timed", lambda *given: commands.append(given[0]) or (None, ""))
+    run_ours(workload(tmp_path, drawing=drawing), tmp_path)
+    run_peer(workload(tmp_path, drawing=drawing), tmp_path / "python")
+    ours, peers = commands
+    assert ("--no-pictures" in ours, "--drawing" in peers) == (not drawing, drawing)
+
+
 def test_speed_table_divides_medians_and_bounds_a_stopped_peer():
     padim = {
         OURS: [TimedRun(1.0), TimedRun(2.0), TimedRun(9.0)],

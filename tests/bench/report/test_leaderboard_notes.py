@@ -219,6 +219,42 @@ def test_a_row_whose_runs_had_different_code_names_the_commits(codes, commits):
     assert table.row("padim_resnet18")["Model"].notes == ((expected,) if commits else ())
 
 
+def precision_notes(*precisions):
+    """Return the notes of the heading Model and of rows with these precisions of two replicates."""
+    models = ("padim_resnet18", "dfm_resnet18", "stfpm_resnet18")[: len(precisions)]
+    records = [
+        make(model, seed=seed, protocol={"precision": precision})
+        for model, own in zip(models, precisions, strict=True)
+        for seed, precision in enumerate(own)
+    ]
+    (table, *_) = study_tables(leaderboard_markdown(records), "anomaly_zoo")
+    return table.headings["Model"], [table.row(model)["Model"].notes for model in models]
+
+
+def test_a_row_trained_in_bf16_says_so_beside_others():
+    bf16 = ("Trained in bf16, evaluated in float32.",)
+    both = ("Trained in bf16 / float32, evaluated in float32.",)
+    full, half = ("float32",) * 2, ("bf16",) * 2
+    assert precision_notes(full, half) == ((), [(), bf16])
+    assert precision_notes(full, half, ("float32", "bf16")) == ((), [(), bf16, both])
+    assert precision_notes(half, half) == (bf16, [(), ()])
+    assert precision_notes(full, full) == ((), [(), ()])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "wanted"),
+    [
+        ({}, "5,000 steps"),
+        ({"images_seen": 80}, "80 images seen"),
+    ],
+)
+def test_the_protocol_counts_steps_where_the_recipe_does(protocol, wanted):
+    recipe = {"optimizer": "adam", "epochs": 20, "images": 80_000, "batch_size": 16}
+    text = leaderboard_markdown([make(protocol={"recipe": recipe, **protocol})])
+    (line,) = {line for line in text.splitlines() if line.startswith("- Protocol:")}
+    assert line == f"- Protocol: 128 px; {wanted}; training in unrecorded"
+
+
 def test_a_row_that_lacks_categories_is_explained_below_its_table():
     about = "A row with missing categories shows how many it has instead of a mean"
     names = ("01", "02", "03")

@@ -71,6 +71,31 @@ def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path):
     assert (trained.steps, trained.images_seen) == (5, 15)
 
 
+def test_fewer_images_than_a_batch_leave_a_recipes_own_steps_as_they_are(tmp_path):
+    plan = protocol(images_seen=None, images=80, batch_size=16)
+    images = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
+    reports = []
+    _, trained = run(tmp_path, plan, images=images, report=lambda _, info: reports.append(info))
+    assert (trained.steps, trained.images_seen) == (5, 5)
+    assert {info["steps"] for info in reports} == {5}
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "wanted"),
+    [
+        ({}, 1, 5_000),
+        ({}, 16, 5_000),
+        ({}, 209, 5_000),
+        ({"changes": {"images": 808}}, 4, 51),
+        ({"images_seen": 80}, 1, 80),
+        ({"changes": {"epochs": 100}}, 4, 100),
+    ],
+)
+def test_a_users_budget_in_images_or_epochs_is_met_in_images(options, count, wanted):
+    plan = resolve(MODELS["dinomaly_base_392"], "baseline", PROFILES["paper"], **options)
+    assert loop.planned_steps(plan, count) == wanted
+
+
 def scheduled(schedule, **fields):
     return Recipe(optimizer="adam", lr=1.0, schedule=schedule, source="test", **fields)
 

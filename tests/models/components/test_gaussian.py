@@ -83,6 +83,36 @@ def test_blocks_of_positions_change_nothing(count, monkeypatch):
     torch.testing.assert_close(gaussians.distances(test.__getitem__), whole, rtol=1e-5, atol=0)
 
 
+@pytest.fixture
+def _two_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize("count", [100, 209])
+def test_two_threads_invert_every_covariance(count, monkeypatch):
+    """LAPACK's batched factorization is known to be wrong under several threads."""
+    positions, channels = 40, 150
+    monkeypatch.setitem(gaussian._WORKSPACE, "cpu", 4 * channels**2)
+    gaussians = PositionGaussians(channels)
+    assert len(gaussians._slices(positions)) == 10
+    train = torch.randn(positions, count, channels)
+    gaussians.update(train.__getitem__, positions)
+    gaussians.compute()
+    assert torch.get_num_threads() == 2
+
+    square = gaussians.whitening.double().mT @ gaussians.whitening.double()
+    identity = torch.eye(channels, dtype=torch.float64)
+    inverse = square if count >= channels else (identity - square) / 0.01
+    centered = train.double() - train.double().mean(dim=1, keepdim=True)
+    covariance = centered.mT @ centered / (count - 1) + 0.01 * identity
+    error = torch.linalg.matrix_norm(covariance @ inverse - identity) / channels**0.5
+    assert error.max() < 1e-3
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_are_refused(count):
     gaussians = PositionGaussians(CHANNELS)

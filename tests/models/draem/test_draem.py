@@ -28,7 +28,10 @@ def test_loss_is_the_papers_sum(monkeypatch, name):
     images, textures = (driver.pictures(2, seed).double() for seed in (1, 2))
     masks = torch.rand(2, 64, 64) < 0.2
     defective = torch.where(masks[:, None], textures, images)
-    monkeypatch.setattr(draem, "turn_some", lambda pictures, *_: pictures)
+    turned = []
+    monkeypatch.setattr(
+        draem, "turn_some", lambda pictures, _, share: turned.append(share) or pictures
+    )
     monkeypatch.setattr(draem, "synthesize", lambda *_: (defective.float(), masks))
     loss = model.float().loss(Batch(images.float(), auxiliary=textures.float()))
 
@@ -41,6 +44,7 @@ def test_loss_is_the_papers_sum(monkeypatch, name):
     if name == "draem":
         wanted = wanted + 0.1 * (after - before).square().mean()
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert turned == [0.3]
 
 
 def test_weights_are_drawn_as_in_the_official_code():

@@ -20,6 +20,16 @@ def draws():
     return RandomStreams(torch.arange(2), seed=0)
 
 
+@pytest.fixture
+def turned(monkeypatch):
+    """The shares of images that were to be turned, of which none is."""
+    shares = []
+    monkeypatch.setattr(
+        dsr, "turn_some", lambda pictures, _, share: shares.append(share) or pictures
+    )
+    return shares
+
+
 def has_gradient(module):
     return {parameter.grad is not None for parameter in module.parameters()}
 
@@ -90,9 +100,8 @@ def softmax_focal(logits, masks):
     return -((1 - p) ** 2 * p.log()).mean()
 
 
-def test_detection_loss_is_the_papers_sum(model, monkeypatch):
+def test_detection_loss_is_the_papers_sum(model, monkeypatch, turned):
     images = driver.pictures(2, 1)
-    monkeypatch.setattr(dsr, "turn_some", lambda pictures, *_: pictures)
     drawn = []
     original = dsr.defective_codes
     monkeypatch.setattr(
@@ -110,17 +119,18 @@ def test_detection_loss_is_the_papers_sum(model, monkeypatch):
     wanted = F.mse_loss(lo, clean_lo) + F.mse_loss(hi, clean_hi)
     wanted = wanted + 10 * F.mse_loss(restored, images) + softmax_focal(logits, codes.masks)
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert turned == [0.4]
 
 
-def test_upsampler_loss_is_the_focal_loss_of_raw_logits(model, monkeypatch):
+def test_upsampler_loss_is_the_focal_loss_of_raw_logits(model, monkeypatch, turned):
     images, masks = driver.pictures(2, 1), torch.rand(2, 64, 64) < 0.2
-    monkeypatch.setattr(dsr, "turn_some", lambda pictures, *_: pictures)
     monkeypatch.setattr(dsr, "smudged", lambda pictures, _: (pictures, masks))
     loss = model.loss(Batch(images, step=2, steps=3))
     with torch.no_grad():
         pictures, logits = model._segment(*model.vqvae.encode(images))
         upsampled = model.upsampler(torch.cat((pictures, logits.softmax(1)), 1))
     assert loss.item() == pytest.approx(softmax_focal(upsampled, masks).item(), rel=1e-5)
+    assert turned == [0.3]
 
 
 def test_map_is_upsampled_and_the_score_is_not(model):

@@ -106,7 +106,10 @@ def test_loss_is_the_formula(model, monkeypatch):
     monkeypatch.setattr("models.efficientad.autoencoder._DROPOUT", 0.0)
     images, others, changed = pictures(2, seed=3), pictures(2, seed=9), pictures(2, seed=4)
     monkeypatch.setattr(efficientad, "jitter", lambda given, draws: changed)
-    monkeypatch.setattr(efficientad, "random_grayscale", lambda given, draws, probability: given)
+    gray = []
+    monkeypatch.setattr(
+        efficientad, "random_grayscale", lambda given, _, share: gray.append(share) or given
+    )
     training = networks_of(model, pictures(4))[0]
     taught, student, _ = networks_of(model, images)
     distance = (normalized_teacher(taught, training) - student[:, :384]) ** 2
@@ -117,6 +120,7 @@ def test_loss_is_the_formula(model, monkeypatch):
     both = ((taught - rebuilt) ** 2).mean() + ((rebuilt - student[:, 384:]) ** 2).mean()
     assert loss_of(model, images, others).item() == pytest.approx(hard + penalty + both, rel=1e-4)
     assert model.loss(batch_of(model, images)).item() == pytest.approx(hard + both, rel=1e-4)
+    assert gray == [0.3]  # and none without auxiliary images
 
 
 def test_statistics_do_not_depend_on_the_batches(pristine):

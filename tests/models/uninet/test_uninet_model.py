@@ -7,6 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import models.uninet.model
+from bench.protocol import PROFILES, resolve
 from models.catalog import MODELS
 from models.uninet.model import build
 
@@ -26,6 +27,15 @@ def test_parameters_are_the_official_codes_less_what_it_never_calls():
     assert count(model.bottleneck) == 78_821_376 - unused
     assert count(model.student) == 24_917_761 - 257  # a linear layer of a classifier
     assert count(model.selection) == 256 + 512 + 1024
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("uninet", 2), (NAME, 2), ("uninet_multiclass", 0.1)])
+@pytest.mark.parametrize("profile", ["paper", "original"])
+def test_temperature_is_the_papers(name, wanted, profile):
+    entry = MODELS[name]
+    options = resolve(entry, "baseline", PROFILES[profile]).options
+    with torch.device("meta"):
+        assert build(weights=entry.weights, state=None, **options)._temperature == wanted
 
 
 @pytest.fixture(scope="module")
