@@ -69,7 +69,7 @@ def settings_from(option: argparse.Namespace, home: Path) -> "Settings":
         image_size=option.bench_image_size,
         fit=option.bench_fit,
         tiles=option.bench_tiles,
-        overlap=option.bench_overlap if option.bench_tiles else 0,
+        overlap=_overlap(option),
         bits=option.bench_bits,
         split_by=option.bench_split_by,
         max_megapixels=option.bench_max_megapixels,
@@ -117,6 +117,14 @@ def _isolates(option: argparse.Namespace, device: str) -> bool:
         return bool(option.bench_isolate)
     limits = option.bench_case_timeout, option.bench_stall_timeout
     return device != "cpu" or any(limit is not None for limit in limits)
+
+
+def _overlap(option: argparse.Namespace) -> int:
+    """Return the pixels that neighboring tiles share; without tiles there are none to share."""
+    overlap: int = option.bench_overlap
+    if overlap and not option.bench_tiles:
+        raise pytest.UsageError("--overlap: wanted --tiles RxC with it, found none")
+    return overlap
 
 
 def _names(option: str, text: str | None, offered: Collection[str]) -> tuple[str, ...] | None:

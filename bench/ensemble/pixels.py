@@ -27,13 +27,13 @@ class KeptMaps:
 
     Attributes:
         maps: ``(N, H, W)`` float32 on the scale of the pixels of held-out normal images.
-        masks: ``(N, H, W)`` booleans.
+        masks: ``(N, H, W)`` booleans; None for images without masks.
         center: Median of these pixels, raw.
         spread: Their spread.
     """
 
     maps: Tensor
-    masks: Tensor
+    masks: Tensor | None
     center: float
     spread: float
 
@@ -59,20 +59,22 @@ def load_maps(member: Member) -> KeptMaps:
     """Return a member's maps.
 
     Raises:
-        NoMemberError: Its maps, those of held-out normal images, or masks are missing.
+        NoMemberError: Its maps or those of held-out normal images are missing.
     """
     arrays = read_arrays(member.run, "maps")
     parts = [f"{part}.{member.head}" for part in ("maps", "range", "normal")]
-    if missing := [part for part in (*parts, "masks") if part not in arrays]:
+    if missing := [part for part in parts if part not in arrays]:
         raise NoMemberError(f"its maps have no {', '.join(missing)}")
     stored, (low, high), (center, spread) = (arrays[part] for part in parts)
     if not spread:
         raise NoMemberError("all pixels of its held-out normal images are equal: no spread")
     raw = low + (high - low) * torch.from_numpy(stored).double()
-    masks = unpacked_masks(arrays["masks"], stored.shape)
+    masks = None
+    if "masks" in arrays:
+        masks = torch.from_numpy(unpacked_masks(arrays["masks"], stored.shape))
     return KeptMaps(
         standardized(raw, center, spread).float(),
-        torch.from_numpy(masks),
+        masks,
         float(center),
         float(spread),
     )
@@ -84,22 +86,22 @@ def pixel_gain(choice: Choice) -> PixelGain:
     Maps of another size are resized to the size that most members have.
 
     Raises:
-        NoMemberError: A chosen member keeps no maps, or one half has no defect pixel.
+        NoMemberError: A chosen member keeps no maps or no masks, or one half has no defect pixel.
     """
-    kept: dict[Member, KeptMaps] = {}
+    kept: dict[Member, tuple[Tensor, Tensor]] = {}
     left_out: dict[str, str] = {}
     for member in choice.ranked:
         try:
-            kept[member] = load_maps(member)
+            kept[member] = _maps_and_masks(member)
         except NoMemberError as error:
             left_out[member.name] = str(error)
     for member in choice.chosen.members:
         if member not in kept:
             raise NoMemberError(f"{member.name}: {left_out[member.name]}")
-    sizes = Counter(tuple(own.maps.shape[1:]) for own in kept.values())
+    sizes = Counter(tuple(own.shape[1:]) for own, _ in kept.values())
     size = sizes.most_common(1)[0][0]
-    masks = next(own.masks for own in kept.values() if tuple(own.masks.shape[1:]) == size)
-    maps = {member: _resized(own.maps, size) for member, own in kept.items()}
+    masks = next(truth for _, truth in kept.values() if tuple(truth.shape[1:]) == size)
+    maps = {member: _resized(own, size) for member, (own, _) in kept.items()}
     half = choice.half
     if not all(bool(masks[rows].any()) for rows in (half, ~half)):
         raise NoMemberError("no defect pixel in one of the halves")
@@ -118,6 +120,18 @@ def pixel_gain(choice: Choice) -> PixelGain:
         _gains(theirs, ours, masks[~half], labels),
         left_out,
     )
+
+
+def _maps_and_masks(member: Member) -> tuple[Tensor, Tensor]:
+    """Return the maps and masks ``(N, H, W)`` of a member.
+
+    Raises:
+        NoMemberError: One of them is missing.
+    """
+    own = load_maps(member)
+    if own.masks is None:
+        raise NoMemberError("its maps have no masks")
+    return own.maps, own.masks
 
 
 def _values(maps: Tensor, regions: Regions) -> dict[str, float]:

@@ -118,7 +118,7 @@ def train(
         image_size=img_size,
         fit=fit,
         tiles=tiles,
-        overlap=overlap if tiles is not None else 0,
+        overlap=overlap,
         normalize=normalize,
         resume_from=None if resume_from is None else absolute_path(Path(resume_from)),
         keep_state=keep_state,
@@ -294,6 +294,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise TrainingError(
             f"tiles: wanted two whole numbers, rows and columns, found {options['tiles']!r}."
         )
+    if options["overlap"] and options["tiles"] is None:
+        raise TrainingError("overlap: wanted tiles=(rows, columns) with it, found none.")
     if file is not None and not file.is_file():
         raise TrainingError(
             f"resume_from {file}: wanted a saved model or a training state, found no such file. "

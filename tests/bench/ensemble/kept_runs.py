@@ -28,7 +28,19 @@ def image_set(defective, prefix="test"):
     )
 
 
-def keep_run(results, model, noise, *, defective, seed=0, gap=1.5, scale=1.0, held_out=40, **how):
+def keep_run(
+    results,
+    model,
+    noise,
+    *,
+    defective,
+    seed=0,
+    gap=1.5,
+    scale=1.0,
+    held_out=40,
+    masks=True,
+    **how,
+):
     """Store a run whose scores are a shared signal and the model's own noise; return it."""
     rng = np.random.default_rng(seed)
     test, normal = image_set(defective), image_set(np.zeros(held_out, bool), "train")
@@ -45,7 +57,8 @@ def keep_run(results, model, noise, *, defective, seed=0, gap=1.5, scale=1.0, he
     folder = f"runs/{record.key.id}/{record.key.profile}"
     (results / folder).mkdir(parents=True, exist_ok=True)
     write_scores(results / folder / "scores.npz", test, found, normal.names, calibrated)
-    maps = write_maps(results / folder / "maps.npz", test.names, found, calibrated, test.masks)
+    truth = test.masks if masks else None
+    maps = write_maps(results / folder / "maps.npz", test.names, found, calibrated, truth)
     artifacts = {"scores": f"{folder}/scores.npz", "maps": f"{folder}/maps.npz"}
     assert maps is not None
     record = replace(record, artifacts=artifacts)

@@ -17,6 +17,7 @@ from bench.checkpoint.metadata import CheckpointError, Preprocessing
 from bench.commands.predict import load_scorer
 from bench.ensemble.choose import choose
 from bench.ensemble.members import NoMemberError, panels
+from bench.ensemble.pixels import pixel_gain
 from bench.ensemble.saved import has_maps, is_ensemble, load_ensemble, save_ensemble
 from bench.predict.predictor import load_checkpoint
 
@@ -26,9 +27,15 @@ DEFECTIVE = np.arange(60) % 5 < 2
 @pytest.fixture
 def choice(tmp_path):
     """An ensemble of two runs, each with a saved model."""
+    return choose_of_two(tmp_path)
+
+
+def choose_of_two(tmp_path, **how):
+    """Choose among two runs, each with a saved model."""
     runs = []
     for seed, model in enumerate(["padim_resnet18", "dfm_resnet18"]):
-        run = keep_run(tmp_path, model, 1.3, defective=DEFECTIVE, seed=seed, scale=5.0**seed)
+        how |= {"defective": DEFECTIVE, "seed": seed, "scale": 5.0**seed}
+        run = keep_run(tmp_path, model, 1.3, **how)
         save_padim(tmp_path / "runs" / f"{seed}.pth")
         artifacts = run.record.artifacts | {"model": f"runs/{seed}.pth"}
         runs.append(replace(run, record=replace(run.record, artifacts=artifacts)))
@@ -110,6 +117,16 @@ def test_it_says_whether_its_maps_can_be_drawn(choice, tmp_path, maps):
     if not maps:
         (tmp_path / choice.chosen.members[0].record.artifacts["maps"]).unlink()
     assert has_maps(save_ensemble(choice, tmp_path / "two.ensemble")) == maps
+
+
+def test_it_has_maps_but_no_pixel_metrics_without_masks(tmp_path):
+    choice = choose_of_two(tmp_path, masks=False)
+    path = save_ensemble(choice, tmp_path / "two.ensemble")
+    assert has_maps(path)
+    found = load_scorer(path, "cpu").score(gray(2))
+    assert found.maps["score"].shape == (2, SIDE, SIDE)
+    with pytest.raises(NoMemberError, match="no masks"):
+        pixel_gain(choice)
 
 
 def test_a_full_temporary_folder_is_not_called_damage(choice, tmp_path, monkeypatch):

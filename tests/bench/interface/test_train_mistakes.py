@@ -63,6 +63,7 @@ def test_missing_weights_name_the_file_the_places_and_the_command(outputs, tmp_p
         ({"shots": -3}, "found -3"),
         ({"shots": "4"}, "found '4'"),
         ({"tiles": 3}, "rows"),
+        ({"overlap": 8}, "overlap: wanted tiles"),
         ({"resume_from": "nowhere.pth"}, "nowhere.pth"),
         ({"profile": "fast"}, "smoke"),
         ({"precision": "fp16"}, "wanted one of float32, bf16, found 'fp16'"),
