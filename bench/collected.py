@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import pytest
 
@@ -23,7 +23,7 @@ _PYTEST_MARKERS = {
     *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings", "benchmark"),
     *("gpu", "slow", "real_data", "tryfirst", "trylast"),
 }
-"""Markers that a dataset of the same name must not set."""
+"""Markers that a dataset, category or augmentation of the same name must not set."""
 
 _MAX_REMARKS = 4
 """Maximum number of lines about folders that are not datasets."""
@@ -43,10 +43,11 @@ class Collected:
     datasets: Mapping[str, FoundDataset]
     cases: Sequence[Case]
 
-    @property
+    @cached_property
     def markers(self) -> set[str]:
-        """Return the names of the markers of its cases."""
-        return selection.catalog_markers() | (self.datasets.keys() - _PYTEST_MARKERS)
+        """Return the names of the markers of its cases, and those that catalog entries can have."""
+        own = {name for case in self.cases for name in selection.keywords(case)}
+        return (selection.catalog_markers() | own | self.datasets.keys()) - _PYTEST_MARKERS
 
 
 def collect(config: pytest.Config) -> Collected:

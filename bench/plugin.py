@@ -7,7 +7,7 @@ for cases. Collection imports no torch: whatever needs it is imported when a cas
 import os
 import shlex
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,15 +183,47 @@ def pytest_report_teststatus(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Make a session that ran no case an error, if asked to."""
+    """Give a session that ran no case, or in which cases only regressed, an exit code of its own.
+
+    The former is an error only if asked for.
+    """
     config = session.config
     if COLLECTED not in config.stash or config.option.collectonly:
         return
     if config.option.bench_fail_empty and not (TALLY in config.stash and config.stash[TALLY].ran):
         session.exitstatus = session.exitstatus or pytest.ExitCode.NO_TESTS_COLLECTED
     regressed = config.stash[TALLY].outcomes["regressed"] if TALLY in config.stash else 0
-    if regressed and regressed == session.testsfailed:
+    failed = session.exitstatus == pytest.ExitCode.TESTS_FAILED  # else it was also interrupted
+    if failed and regressed and regressed == session.testsfailed:
         session.exitstatus = _REGRESSION_EXIT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, object]
+) -> None:
+    """Add the product of the GPU that cases run on, which pytest-benchmark does not know."""
+    if COLLECTED not in config.stash:
+        return
+    from bench.environment import expected
+
+    if gpu := expected(config.stash[COLLECTED].settings.device).get("gpu"):
+        machine_info["gpu"] = gpu
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_group_stats(
+    config: pytest.Config, benchmarks: Sequence[Mapping[str, object]]
+) -> None:
+    """Report how many cases ``--benchmark-compare`` could not compare; pytest-benchmark groups."""
+    terminal: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    if COLLECTED not in config.stash or not config.option.benchmark_compare or terminal is None:
+        return
+    from bench.replay import uncompared
+
+    if remark := uncompared(benchmarks):
+        terminal.ensure_newline()
+        terminal.write_line(remark)
 
 
 def pytest_terminal_summary(

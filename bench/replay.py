@@ -5,11 +5,13 @@ that moves only when it is advanced, once by each measured step.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from bench.record import Record
+from bench.recorded_protocol import recorded_shape
 
 
 class ReplayClock:
@@ -37,7 +39,10 @@ def replay(record: Record, request: pytest.FixtureRequest) -> None:
     if not steps or not request.config.pluginmanager.hasplugin("benchmark"):
         return
     benchmark: Any = request.getfixturevalue("benchmark")
-    benchmark.group = f"{record.case.data} · inference step"
+    conditions = _conditions(record)
+    benchmark.group = f"{record.case.data} · inference step · {conditions}"
+    # Runs are compared by their full name, which the table does not show.
+    benchmark.fullname += f" · {conditions} · {_machine(record)}"
     stored = json.loads(record.to_json())
     pending = iter(steps)
     benchmark.pedantic(lambda: CLOCK.advance(next(pending)), rounds=len(steps), iterations=1)
@@ -50,3 +55,33 @@ def replay(record: Record, request: pytest.FixtureRequest) -> None:
             "finished": record.finished,
         }
     )
+
+
+def uncompared(benchmarks: Iterable[Mapping[str, Any]]) -> str:
+    """Return how many rows of a comparison have no saved run; empty if all of them have one.
+
+    Args:
+        benchmarks: Rows of pytest-benchmark's table, those of this session and the saved ones.
+    """
+    rows = [row for row in benchmarks if row["path"] is None]
+    alone = sum(not row["source"] for row in rows)
+    if not alone:
+        return ""
+    return (
+        f"{alone} of {len(rows)} benchmarks were not compared: no run of the same case, profile, "
+        "image size, device and machine was saved"
+    )
+
+
+def _conditions(record: Record) -> str:
+    """Return what the session chose and steps depend on: profile, shape and kind of device."""
+    device = str(record.environment.get("device", "cpu")).partition(":")[0]
+    return f"{record.key.profile} · {recorded_shape(record.protocol)[1]} · {device}"
+
+
+def _machine(record: Record) -> str:
+    """Return the class of the environment, and on a CPU the threads."""
+    found = record.environment
+    threads = "threads" in found and str(found.get("device", "cpu")) == "cpu"
+    used = f" | {found['threads']} threads on {found.get('cores')} cores" if threads else ""
+    return f"{found.get('class')}{used}"

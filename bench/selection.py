@@ -10,6 +10,7 @@ from bench.protocol import PROFILES
 from bench.settings import Settings
 from bench.studies import STUDIES
 from bench.study import Study
+from datasets_lib.augment.catalog import AUGMENTATIONS
 from datasets_lib.augment.catalog import names as augmentation_names
 from datasets_lib.catalog import DATASETS
 from datasets_lib.discover import FoundDataset
@@ -86,8 +87,11 @@ def _categories(
 
 def keywords(case: Case) -> list[str]:
     """Return the markers of a case, each also a keyword."""
+    category = [case.category] if case.category else []
     mode = ["few_shot"] if case.shots else []
-    return [*_model_keywords(case.model), case.recipe, case.dataset, case.init, *mode]
+    data = [case.dataset, *category, case.augmentation]
+    run = [case.init, *mode, f"s{case.replicate}"]
+    return [*_model_keywords(case.model), case.recipe, *data, *run]
 
 
 @cache
@@ -101,7 +105,9 @@ def _model_keywords(model: str) -> tuple[str, ...]:
 
 def catalog_markers() -> set[str]:
     """Return the names of all markers that cases of registered entries can have."""
-    names = {"pretrained", "scratch", "few_shot", *STUDIES, *DATASETS}
+    names = {"pretrained", "scratch", "few_shot", *STUDIES, *DATASETS, *AUGMENTATIONS}
+    for dataset in DATASETS.values():
+        names |= {*dataset.categories}
     for entry in MODELS.values():
         names |= {entry.name, *entry.aliases, entry.family, entry.task, *entry.recipes}
     return names
@@ -139,7 +145,7 @@ def unknown_words(expression: str, cases: Sequence[Case]) -> dict[str, list[str]
     """Return the words of a ``-k`` expression that match no case, each with the nearest names."""
     marks = {word for case in cases for word in keywords(case)}
     text = "\n".join({case.id for case in cases} | marks).lower()
-    names = marks | {case.variant for case in cases} | {case.category or "" for case in cases}
+    names = marks | {case.variant for case in cases}
     return {
         word: _near(word, names)
         for word in _words(expression)

@@ -51,8 +51,9 @@ def write_summary(terminal: TerminalReporter, tally: Tally, settings: Settings) 
     _write_reruns(terminal, tally, finished)
     _write_skips(terminal, tally)
     _write_results(terminal, settings)
-    if environment := next((r.environment for r in reversed(tally.records) if r.environment), None):
-        terminal.write_line(f"environment  {environment.get('class')}")
+    classes = (record.environment.get("class") for record in reversed(tally.records))
+    if environment := next(filter(None, classes), None):
+        terminal.write_line(f"environment  {environment}")
     _write_pictures(terminal, tally, settings)
     _write_checkpoints(terminal, tally, settings)
     if command := _verify_command(tally.records, settings):
@@ -111,7 +112,11 @@ def _why_nothing_ran(terminal: TerminalReporter, tally: Tally) -> str:
     session: pytest.Session | None = terminal.config.pluginmanager.get_plugin("session")
     is_empty = session is not None and session.testscollected == 0
     if not reasons and is_empty and (count := len(terminal.stats.get("deselected", []))):
-        reasons = [f"{' and '.join(chosen) or 'the selection'} selected none of {count:,}"]
+        where = "; python -m bench data where lists the datasets and their tasks"
+        reasons = [
+            f"{' and '.join(chosen) or 'the selection'} selected none of {count:,}"
+            f"{where if option.keyword else ''}"
+        ]
     return ", ".join(reasons) or "the session ended before the first one"
 
 
@@ -160,18 +165,25 @@ def _write_reruns(terminal: TerminalReporter, tally: Tally, finished: Sequence[R
     hidden = len(tally.reruns) - _SKIPS_SHOWN
     if hidden > 0:
         terminal.write_line(f"… and {hidden} more reasons")
-    throttled = sum(record.throttled for record in finished)
+    timed = [record for record in finished if _has_speed(record)]
+    throttled = sum(record.throttled for record in timed)
     if throttled:
         terminal.write_line(
-            f"{throttled} of {len(finished)} cases ran on a thermally throttled machine: "
+            f"{throttled} of {len(timed)} cases ran on a thermally throttled machine: "
             "their speeds are marked and never rank; let it cool down, then add --rerun"
         )
-    shared = sum(record.shared for record in finished)
+    shared = sum(record.shared for record in timed)
     if shared:
         terminal.write_line(
-            f"{shared} of {len(finished)} cases ran on a busy machine: their speeds are "
+            f"{shared} of {len(timed)} cases ran on a busy machine: their speeds are "
             "marked and never rank; they run again when it is idle"
         )
+
+
+def _has_speed(record: Record) -> bool:
+    """Return whether a run measured a speed, which ``--no-measurements`` leaves out."""
+    values = record.measurements
+    return any(values[name] is not None for name in values if name.endswith(("_per_s", "_ms")))
 
 
 def _write_pictures(terminal: TerminalReporter, tally: Tally, settings: Settings) -> None:

@@ -18,7 +18,13 @@ from bench.provenance.throttling import ThrottleMeter
 from bench.record import Outcome, Record, from_json
 from bench.run.anomaly import AnomalyTask
 from bench.run.classification import ClassificationTask
-from bench.run.device import DeviceError, exclusive_use, numerics, use_device
+from bench.run.device import (
+    DeviceError,
+    DeviceMissingError,
+    exclusive_use,
+    numerics,
+    use_device,
+)
 from bench.run.device_data import DeviceData
 from bench.run.job import (
     CaseSkipped,
@@ -65,18 +71,19 @@ def run_case(job: Job, progress: ProgressCallback, device_data: DeviceData) -> R
     meter, heat = LoadMeter(), None
     started = now()
     try:
-        with warnings.catch_warnings(), exclusive_use(job.settings.device) as exclusive:
+        with warnings.catch_warnings(), exclusive_use(job.settings.device) as alone:
             warnings.simplefilter("default")
-            machine["exclusive"] = exclusive
+            machine["exclusive"] = alone()
             set_pixel_limit(job.settings.max_megapixels)
             device = use_device(job.settings.device)
             machine |= environment(job.settings.device) | numerics(device)
             heat = ThrottleMeter(job.settings.device)
             kind = ClassificationTask if isinstance(job.inputs, LabeledInputs) else AnomalyTask
             record = _run(job, kind(job, device, device_data, progress), phases, device)
-    except CaseSkipped as skip:
-        error = {"message": str(skip)}
-        record = job.record(status="skipped", outcome="weights", error=error)
+            machine["exclusive"] = alone()  # others may have come since
+    except (CaseSkipped, DeviceMissingError) as skip:
+        lacking: Outcome = "device" if isinstance(skip, DeviceMissingError) else "weights"
+        record = job.record(status="skipped", outcome=lacking, error={"message": str(skip)})
     except Exception as exception:
         outcome, message = explain(exception)
         if outcome == "crash" and _too_small(exception):

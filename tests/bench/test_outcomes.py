@@ -43,6 +43,19 @@ def test_a_layer_that_finds_its_images_too_small_is_the_recipes_fault(session, s
     assert "larger --image-size" in record.error["message"]
 
 
+@pytest.mark.parametrize(("shown", "outcome"), [(0, "skipped"), (100, "failed")])
+def test_a_missing_device_is_skipped_unless_the_driver_shows_it(
+    session, store, monkeypatch, shown, outcome
+):
+    monkeypatch.setattr("bench.run.device.visible_devices", lambda: shown)
+    result = session("-k", "resnet18-digits-default-scratch", "--device", "cuda:99", "--no-isolate")
+    result.assert_outcomes(**{outcome: 1})
+    assert [record.outcome for record in store.records()] == ["device"] * (outcome == "failed")
+    text = " ".join(result.outlines)
+    assert "device cuda:99 was requested" in text
+    assert "or run with --device cpu" in text
+
+
 def test_one_image_is_too_few_for_what_needs_two(session, store, tmp_path, write_category):
     write_category(tmp_path / "data/few/tile", train=1, good=2, spots=2)
     models = "padim_resnet18 or dfm_resnet18 or efficientad_small"

@@ -93,8 +93,18 @@ def test_keywords_name_every_axis():
     case = next(c for c in cases() if c.id == "rd_convnext.same-mvtec.wood-default-scratch-s0")
     assert set(keywords(case)) == {
         *("rd_backbone", "anomaly_zoo", "anomaly", "distillation"),
-        *("rd_convnext", "same", "mvtec", "scratch"),
+        *("rd_convnext", "same", "mvtec", "wood", "default", "scratch", "s0"),
     }
+
+
+def test_every_axis_is_a_marker_but_never_one_of_pytests_own():
+    folders = {name: Path() for name in ("bolt", "gpu", "skipif")}
+    found = {name: FoundDataset(name, Path(), folders, "x:y") for name in ("parts", "slow")}
+    settings = Settings("standard", "cpu", (), (), Path(), Path(), seeds=2)
+    markers = Collected(settings, found, all_cases(settings, found)).markers
+    axes = {"rd_convnext", "same", "mvtec", "bottle", "parts", "bolt", "cutmix", "scratch", "s1"}
+    assert axes <= markers
+    assert not markers & {"slow", "gpu", "skipif", "s2"}
 
 
 def test_an_alias_finds_a_model_and_makes_no_case_of_its_own():

@@ -103,6 +103,21 @@ def test_a_typo_is_answered_with_the_near_name(session, options, near):
     assert f"did you mean {near}" in complaint(session(*options))
 
 
+@pytest.mark.parametrize(
+    ("expression", "part"),
+    [
+        ("cutmix and resnet50 and scratch", "resnet50-cifar100-cutmix-scratch-s0"),
+        ("mvtec and bottle and padim", "padim-mvtec.bottle-default-scratch-s0"),
+        ("s1 and padim and surface", "padim-surface.woven-default-scratch-s1"),
+    ],
+)
+def test_every_axis_is_a_marker(session, expression, part):
+    result = session("-m", expression, "--collect-only", "-q", "--seeds", "2")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"*test_case[[]{part}[]]"])
+    assert len(result.outlines) < 12
+
+
 def test_a_file_in_place_of_a_folder_is_named(session, tmp_path):
     for option in ("--data-dir", "--weights-dir", "--results-dir", "--cache-dir"):
         assert str(tmp_path / "file") in complaint(session(option, str(tmp_path / "file")))

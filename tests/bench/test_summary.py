@@ -59,8 +59,29 @@ def test_throttled_speeds_are_counted_apart(summary):
     assert not [line for line in lines if "busy" in line]
 
 
+def test_cases_without_a_speed_have_none_that_was_disturbed(summary):
+    conditions = {"busy": True, "throttled": True}
+    for untimed in ({"fit_seconds": 3.0}, {"inference_images_per_s": None}):
+        record = make(measurements=untimed)
+        record.environment |= conditions
+        assert not [line for line in summary([record]) if "machine" in line]
+    lines = [line for line in summary([record, *ran(1, **conditions)]) if "machine" in line]
+    assert [line[:13] for line in lines] == ["1 of 1 cases "] * 2
+
+
 def test_speeds_of_an_idle_machine_are_not_mentioned(summary):
     assert not [line for line in summary(ran(2, busy=False)) if "busy" in line]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [(["old", "new"], ["new"]), (["old", None], ["old"]), ([None, None], [])],
+)
+def test_the_newest_known_environment_is_named(summary, classes, said):
+    records = [replace(make(seed=n), environment={"class": c}) for n, c in enumerate(classes)]
+    records[-1].environment |= {"exclusive": True}
+    lines = [line for line in summary(records) if line.startswith("environment")]
+    assert lines == [f"environment  {name}" for name in said]
 
 
 def test_reasons_to_run_again_are_counted_and_the_rest_is_summed_up(summary):
@@ -133,7 +154,11 @@ def test_the_commands_that_use_a_saved_model_work_as_printed(
 @pytest.mark.parametrize(
     ("selected", "stats", "why"),
     [
-        (0, {}, "-k 'tiny' selected none of 9"),
+        (
+            *(0, {}),
+            "-k 'tiny' selected none of 9; python -m bench data where lists the datasets and their "
+            "tasks",
+        ),
         (1, {"failed": [SimpleNamespace(user_properties=[])]}, "1 ended with the errors above"),
         (1, {}, "the session ended before the first one"),
     ],

@@ -147,6 +147,28 @@ def test_a_killed_child_is_a_crash_and_the_next_case_runs(job, runner):
     assert isolated.run(job(), lambda *_: None).status == "ok"
 
 
+def serve_killed(*_):
+    """End as a process does that the system kills."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("kills_after", "outcome"), [(4, "oom"), (3, "crash")])
+def test_a_child_that_the_out_of_memory_killer_ends_is_out_of_memory(
+    job, runner, monkeypatch, kills_after, outcome
+):
+    monkeypatch.setattr(worker, "serve", serve_killed)
+    monkeypatch.setattr(isolate, "_oom_kills", iter([3, kills_after]).__next__)
+    record = runner().run(job(), lambda *_: None)
+    assert (record.status, record.outcome) == ("failed", outcome)
+    assert ("smaller batch" in record.error["message"]) == (outcome == "oom")
+
+
+def test_kills_by_the_out_of_memory_killer_are_read_from_the_control_group(monkeypatch):
+    events = "low 0\noom 3\noom_kill 2\noom_group_kill 1\n"
+    monkeypatch.setattr(Path, "read_text", lambda _: events)
+    assert isolate._oom_kills() == 2
+
+
 def test_a_segmentation_fault_leaves_its_stack(job, runner):
     isolated = runner()
     record = isolated.run(job(images_seen=100_000), signaller(isolated, signal.SIGSEGV))
