@@ -128,7 +128,7 @@ def _absent_datasets(collected: Collected) -> set[str]:
 
 
 def _absent_hint(word: str, absent: Iterable[str]) -> str:
-    """Return what a word that matches no case lacks, if it names a dataset that ran before."""
+    """Return a hint if a word names a dataset that ran before; empty otherwise."""
     parts = re.split(r"[-.]", word.lower())
     return "; ".join(
         f"no case matches '{word}'; {name} ran before: name the folder that holds it with "
@@ -139,7 +139,7 @@ def _absent_hint(word: str, absent: Iterable[str]) -> str:
 
 
 def _folder_hint(collected: Collected) -> str:
-    """Return that folders of the user need an option, if none was given."""
+    """Return a hint to pass --data-dir; empty if it was given."""
     settings = collected.settings
     if set(settings.data_dirs) - {data_home(settings.cache_dir)}:
         return ""

@@ -95,14 +95,14 @@ def _check_empty(target: Path) -> None:
     """Check that a folder holds at most what a killed run left before it moved anything up."""
     if not target.exists():
         return
-    found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
-    found -= _ON_NEW_DISKS
-    if _STAGING in found and len(found) > 1:
+    names = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
+    names -= _ON_NEW_DISKS
+    if _STAGING in names and len(names) > 1:
         raise BundleError(
             f"{target} holds a part of a bundle: an earlier run was interrupted while it moved "
             f"files out of {_STAGING}. Delete what is in it, or name another folder with --to."
         )
-    if found - {_STAGING}:
+    if names - {_STAGING}:
         raise BundleError(f"{target} already exists. Name a new or empty folder with --to.")
 
 

@@ -75,9 +75,10 @@ def fetch_wheels(wanted: Sequence[str], folder: Path) -> None:
         check=False,
     )
     if done.returncode:  # pip's output above says more
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [done.stderr]
+        stderr_lines = done.stderr.splitlines()
+        errors = [line for line in stderr_lines if "ERROR" in line] or [done.stderr]
         raise BundleError(
-            f"Wanted the wheels of {len(lacking)} packages, but pip failed: {said[-1].strip()}. "
+            f"Wanted the wheels of {len(lacking)} packages, but pip failed: {errors[-1].strip()}. "
             "Try again with a network, download them elsewhere and name the folder with "
             "--wheels-dir, or leave them out with --no-wheels."
         )
@@ -116,7 +117,7 @@ def find_wheels(wanted: Sequence[str], folder: Path) -> tuple[list[Path], list[s
 
 
 def _pip() -> list[str]:
-    """Return how to call pip: the installed one, or the copy bundled with Python."""
+    """Return the command that runs pip: the installed one, or the copy bundled with Python."""
     if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     if (ensurepip := find_spec("ensurepip")) and ensurepip.origin:

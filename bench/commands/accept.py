@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CommandError(f"{name} has no open alarm in {ledger.path}: nothing to mark as false.")
     verdict = "false" if options.false_alarm else "accepted"
     for alarm in alarms:
-        ledger.judge(alarm, verdict, options.reason)
+        ledger.add_verdict(alarm, verdict, options.reason)
         print(f"alarm of {alarm.raised[:10]} on {alarm.quantity}: {verdict}")
     files = [ledger.path] if alarms else []
     if not options.false_alarm:

@@ -108,7 +108,7 @@ def _draw(
     accepted: "Sequence[Acceptance]",
     alarms: "Sequence[Alarm]",
 ) -> None:
-    """Draw the picture, and say how to get weekly levels where it has none."""
+    """Draw the picture, and print how to get weekly levels if it has none."""
     from bench.next_steps import extra_command
     from bench.regression.history import usual_quantities
     from bench.regression.history_plot import plot_history

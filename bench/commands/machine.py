@@ -59,16 +59,16 @@ def device_lines() -> Iterator[str]:
         )
         return
     last = (done.stdout.strip().splitlines() or [""])[-1]
-    said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     if done.returncode or not last.startswith("{"):
-        yield f"PROBLEM: the driver shows a CUDA device, but using it failed: {said}"
+        yield f"PROBLEM: the driver shows a CUDA device, but using it failed: {reason}"
         return
     probe = json.loads(last)
     if not probe["available"]:
         built = f"for CUDA {probe['torch_cuda']}" if probe["torch_cuda"] else "without CUDA"
         yield (
             f"PROBLEM: the driver shows a CUDA device, but torch, built {built}, cannot use it "
-            f"({said}). Install the torch build for this driver (pytorch.org, get started), "
+            f"({reason}). Install the torch build for this driver (pytorch.org, get started), "
             "update the driver, or use --device cpu."
         )
         return

@@ -77,7 +77,7 @@ def results_dir_of(options: argparse.Namespace) -> Path:
 
 
 def ledger_of(results: Path) -> "Ledger":
-    """Return the alarm ledger, and say on standard error if some of it cannot be read."""
+    """Return the alarm ledger; warn on standard error if some of it cannot be read."""
     from bench.regression.ledger import Ledger
 
     ledger = Ledger(results)
@@ -93,7 +93,7 @@ def configuration_of(case: str) -> str:
     'padim_resnet18-mvtec.bottle-default-pretrained'
 
     Raises:
-        CommandError: Nothing is left, and every id would have that as a part.
+        CommandError: Nothing is left: an empty text would match every id.
     """
     configuration = re.sub(r"-s\d+$", "", case)
     if not configuration.strip():
@@ -105,7 +105,7 @@ def configuration_of(case: str) -> str:
 
 
 def known_configuration(baselines: "Baselines", name: str, advice: str) -> str:
-    """Return the configuration of a baseline that a text is, or is a part of.
+    """Return the baseline's configuration that equals or uniquely contains the text.
 
     Args:
         baselines: The baseline and its runs.
@@ -113,11 +113,12 @@ def known_configuration(baselines: "Baselines", name: str, advice: str) -> str:
         advice: What to do if there is none, and none of a similar name.
 
     Raises:
-        CommandError: No configuration or several have the text; the message has the nearest names.
+        CommandError: No configuration contains the text, or several do; the message names the
+            nearest ones.
     """
     known = {run.series.configuration for run in baselines.runs}
-    if found := id_with(name, known):
-        return found
+    if configuration := id_with(name, known):
+        return configuration
     hint = did_you_mean_id(name, known) or advice
     raise CommandError(f"{baselines.path} has no run of {name}: {hint}")
 

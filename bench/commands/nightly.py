@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
 
     selected = select(options)
     how = night_options_of(options)
-    nightly = Nightly(selected.settings, dict(selected.datasets), selected.cases, how, _say)
+    nightly = Nightly(selected.settings, dict(selected.datasets), selected.cases, how, _log)
     try:
         verdicts = nightly.run(_asked(options.keyword, how, selected.settings, selected.cases))
     except (NightError, StoreError) as error:
@@ -110,5 +110,5 @@ def _asked(keyword: str, how: "NightOptions", settings: "Settings", cases: "Sequ
     return ", ".join([*parts, f"baseline {how.baseline}", f"request {digest}"])
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, flush=True)

@@ -52,7 +52,7 @@ def short_commit(commit: str | None) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return git's answer; None if there is no git or it has none."""
+    """Return git's output; None if there is no git or the command fails."""
     try:
         done = subprocess.run(
             ["git", *arguments],

@@ -67,7 +67,7 @@ def why_stale(record: Record, wanted: Wanted, files: Mapping[str, str] | None = 
 
 
 def origin(record: Record) -> str:
-    """Return the commit that a record is from, such as ``commit 1a2b3c4 with changes``."""
+    """Return the commit that made a record, such as ``commit 1a2b3c4 with changes``."""
     commit = record.code.get("commit")
     if not commit:
         return f"an unknown commit of {record.finished[:10]}"
@@ -136,7 +136,7 @@ def _asked(record: Record, wanted: Wanted) -> list[str]:
 
 
 def _lacks(record: Record, name: str) -> bool:
-    """Return whether a record is without an optional part that another run would give it."""
+    """Return whether a record lacks an optional part that another run would add."""
     if name == "exact":  # where memory alone forced bins, it would force them again
         return record.asked.get(name) is False and _is_binned(record)
     if record.asked.get(name) or name in record.artifacts:  # maps below the limit are always kept

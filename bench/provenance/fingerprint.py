@@ -138,7 +138,7 @@ def _text(body: list[ast.stmt]) -> str:
 
 
 def _write(value: Any, parts: list[str]) -> None:
-    """Append a text that stands for a syntax tree.
+    """Append a text that represents a syntax tree.
 
     Empty fields are left out: new versions of Python add some.
     """
@@ -188,11 +188,9 @@ def _is_type_checking(test: ast.expr) -> bool:
 def _users_own(names: frozenset[str]) -> frozenset[str]:
     """Return the top-level modules behind dotted names, without Python's and installed ones."""
     tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
-    places = {top: _folder_of(top) or _single_file(top) for top in tops}
+    paths = {top: _folder_of(top) or _single_file(top) for top in tops}
     return frozenset(
-        top
-        for top, place in places.items()
-        if place is not None and _INSTALLED.isdisjoint(place.parts)
+        top for top, path in paths.items() if path is not None and _INSTALLED.isdisjoint(path.parts)
     )
 
 
@@ -215,8 +213,8 @@ def _source_file(module: str) -> Path | None:
     folder = ROOT if top in PACKAGES else _folder_of(top)
     if folder is None:
         return None if rest else _single_file(top)
-    place = folder.joinpath(top, *rest)
-    candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    path = folder.joinpath(top, *rest)
+    candidates = (path.with_name(f"{path.name}.py"), path / "__init__.py")
     return next((file for file in candidates if file.is_file()), None)
 
 
@@ -230,7 +228,7 @@ def _folder_of(package: str) -> Path | None:
 
 
 def _single_file(module: str) -> Path | None:
-    """Return the source file of a module that is no package; None if it has none."""
+    """Return the source file of a module that is not a package; None if it has none."""
     spec = _spec_of(module)
     loaded = getattr(sys.modules.get(module), "__file__", None)
     file = loaded or (spec.origin if spec is not None else None)
@@ -245,7 +243,7 @@ def _spec_of(module: str) -> ModuleSpec | None:
 
 
 def _module_name(file: Path) -> str:
-    """Return the dotted name of a file, as far as packages reach upward."""
+    """Return the dotted name of a file's module, starting at its top-level package."""
     parts = [] if file.name == "__init__.py" else [file.stem]
     folder = file.parent
     while (folder / "__init__.py").is_file():

@@ -13,14 +13,14 @@ _CPUS = Path("/sys/devices/system/cpu")
 _THERMAL = 1  # NVML_PERF_POLICY_THERMAL
 
 _SHARE = 0.01
-"""Share of a run's time from which on it was throttled; a core may be hot for a moment."""
+"""Share of a run's time above which it counts as throttled; a core may be hot for a moment."""
 
 
 class ThrottleMeter:
     """Measures for how long heat slowed the processors since its creation.
 
     On a CPU it reads Linux's counters, which exist for Intel's processors; on a GPU NVIDIA's
-    management library. What a power limit costs is not counted: under full load it is normal.
+    management library. Throttling by a power limit is not counted: under full load it is normal.
 
     Args:
         device: Name of a torch device, such as ``cpu`` or ``cuda:0``.
@@ -32,7 +32,7 @@ class ThrottleMeter:
         self._before = _counters(device)
 
     def read(self) -> float | None:
-        """Return the seconds since the meter's creation, on a CPU those of the worst core.
+        """Return the throttled seconds since the meter's creation; on a CPU, of the worst core.
 
         None if nothing counts them.
         """
@@ -41,7 +41,7 @@ class ThrottleMeter:
         return round(max(0.0, *risen), 3) if risen else None
 
     def throttled(self, seconds: float) -> bool:
-        """Return whether so many seconds of the time since the meter's creation slow a case."""
+        """Return whether this many throttled seconds are enough to slow a case."""
         return seconds > _SHARE * (time.monotonic() - self._began)
 
 

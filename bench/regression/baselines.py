@@ -23,7 +23,8 @@ STANDING = frozenset({"first", "ok", "env-shift", "underpowered", "changed", "im
 """Outcomes of runs that later runs are compared with."""
 
 _MIN_IMPROVED = 3
-"""Runs from an improvement on that replace those before it; of fewer, one outlier is the level."""
+"""Minimum number of runs after which an improvement replaces earlier runs; with fewer, one outlier
+could be the level."""
 
 
 def option_of(baseline: str) -> str:
@@ -138,8 +139,8 @@ class Baselines:
     def window(self, series: Series, night: str | None = None) -> list[Run]:
         """Return the runs to compare a new one with: those of its segment and conditions.
 
-        They begin at the newest improvement that enough runs are left of, as those before it would
-        hide that the gain was lost.
+        They begin at the newest improvement that enough runs have followed, because earlier runs
+        would hide the loss of that gain.
 
         Args:
             series: The conditions.
@@ -150,7 +151,7 @@ class Baselines:
             for run in self.segment(series.configuration)
             if run.series == series and run.outcome in STANDING and run.night != night
         ]
-        return runs[_place_of_improvement(runs) :]
+        return runs[_index_of_improvement(runs) :]
 
     def why_none(self, series: Series) -> str:
         """Return a clause that says why a series has no window."""
@@ -231,11 +232,11 @@ def changed_constants(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
     ]
 
 
-def _place_of_improvement(runs: Sequence[Run]) -> int:
-    """Return the place of the first run of the newest improved night that leaves enough runs."""
-    for place in range(len(runs) - _MIN_IMPROVED, 0, -1):
-        if runs[place].outcome == "improved" and runs[place].night != runs[place - 1].night:
-            return place
+def _index_of_improvement(runs: Sequence[Run]) -> int:
+    """Return the index of the first run of the newest improvement with enough runs; else 0."""
+    for index in range(len(runs) - _MIN_IMPROVED, 0, -1):
+        if runs[index].outcome == "improved" and runs[index].night != runs[index - 1].night:
+            return index
     return 0
 
 

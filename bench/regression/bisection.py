@@ -1,7 +1,7 @@
-"""Bisect: which commit made the drop, when every single run is noisy.
+"""Find the commit that caused a drop, although every single run is noisy.
 
 Unknown are the first commit at the lower level, both levels and the spread of runs. A few runs of
-both ends, and every run between them, say something of each. The posterior of the commit starts
+both ends, and every run between them, are evidence of each. The posterior of the commit starts
 from a prior that is nearly zero for commits that touch no file of the case, and integrates over the
 others: flat levels, and 1/σ or what is known of σ, which gives Student-t likelihoods in closed
 form. A run that repeats an end's run of the same seed exactly needs no statistics: nothing between
@@ -89,11 +89,11 @@ class Bisection:
 
     @property
     def suspects(self) -> list[str]:
-        """Return the likeliest commit with those that cannot be told from it, oldest first.
+        """Return the likeliest commit and those that cannot be told apart from it, oldest first.
 
-        A skipped commit cannot be told from the next one that runs.
+        A skipped commit cannot be told apart from the next one that runs.
         """
-        return [self.commits[place] for place in self._groups()[self._best_group()]]
+        return [self.commits[index] for index in self._groups()[self._best_group()]]
 
     @property
     def confidence(self) -> float:
@@ -102,11 +102,11 @@ class Bisection:
 
     @property
     def unproven(self) -> list[str]:
-        """Return the last suspect and the commit before the first one, as far as neither has run.
+        """Return those of the last suspect and the commit before the first one that have not run.
 
-        A prior can be wrong about files: until both have run, it may be all that the answer has.
+        A prior can be wrong about files: until both have run, the answer may rest on it alone.
         """
-        return [self.commits[place] for place in self._unproven()]
+        return [self.commits[index] for index in self._unproven()]
 
     @property
     def sure(self) -> bool:
@@ -120,17 +120,17 @@ class Bisection:
 
     @property
     def next_commit(self) -> str | None:
-        """Return the commit whose run is expected to leave the least entropy; None without one.
+        """Return the commit whose run is expected to leave the least entropy; None if none.
 
         Once the confidence is high enough, it is one of those that are `unproven`.
         """
         unproven = self._unproven() if self.confidence >= CONFIDENCE else []
-        places = unproven or self._runnable()
-        if not places:
+        indices = unproven or self._runnable()
+        if not indices:
             return None
-        below = np.cumsum(self.posterior)[places]  # chance that the change is at or before it
+        below = np.cumsum(self.posterior)[indices]  # chance that the change is at or before it
         gains = self._information(below)
-        return self.commits[places[int(np.argmax(gains))]]
+        return self.commits[indices[int(np.argmax(gains))]]
 
     def add(self, commit: str, value: float, repeats: End = "") -> None:
         """Add a run.
@@ -150,7 +150,7 @@ class Bisection:
             self.skipped.append(commit)
 
     def to_json(self) -> str:
-        """Return the search as JSON, from which `from_json` goes on."""
+        """Return the search as JSON, which `from_json` reads."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
@@ -158,7 +158,7 @@ class Bisection:
         """Return the search that `to_json` wrote.
 
         Raises:
-            BisectionError: The text is no such search.
+            BisectionError: The text is not a search.
         """
         try:
             state: dict[str, Any] = json.loads(text)
@@ -179,18 +179,21 @@ class Bisection:
             )
 
     def _runnable(self) -> list[int]:
-        # The last commit is known to be bad: its run says nothing.
+        # The last commit is known to be bad: running it would add nothing.
         last = len(self.commits) - 1
         skipped = set(self.skipped)
-        return [place for place in range(last) if self.commits[place] not in skipped]
+        return [index for index in range(last) if self.commits[index] not in skipped]
 
     def _groups(self) -> list[list[int]]:
-        """Return places of commits, those of one group separated by no commit that can run."""
+        """Group commit indices; commits of a group cannot be told apart.
+
+        No commit between two of a group can run.
+        """
         runnable = set(self._runnable())
         groups: list[list[int]] = [[]]
-        for place in range(len(self.commits)):
-            groups[-1].append(place)
-            if place in runnable:
+        for index in range(len(self.commits)):
+            groups[-1].append(index)
+            if index in runnable:
                 groups.append([])
         return groups
 
@@ -202,19 +205,19 @@ class Bisection:
         group = self._groups()[self._best_group()]
         ends = {-1, len(self.commits) - 1}  # both have run before the search
         ran = ends | {self.commits.index(commit) for commit, *_ in self.runs}
-        return [place for place in (group[0] - 1, group[-1]) if place not in ran]
+        return [index for index in (group[0] - 1, group[-1]) if index not in ran]
 
     def _fit(self) -> "_Fit":
-        """Return what all runs say if each commit in turn is the first bad one."""
-        index = {commit: place for place, commit in enumerate(self.commits)}
+        """Return the fit to all runs with each commit in turn as the first bad one."""
+        index_of = {commit: index for index, commit in enumerate(self.commits)}
         last = len(self.commits) - 1
         # A repeated run equals a run of an end: it adds nothing about the levels and the spread.
-        between = [(index[commit], value) for commit, value, end in self.runs if not end]
+        between = [(index_of[commit], value) for commit, value, end in self.runs if not end]
         ends = [-1] * len(self.good) + [last] * len(self.bad)
-        places = np.array([*ends, *(place for place, _ in between)])
+        indices = np.array([*ends, *(index for index, _ in between)])
         values = np.array([*self.good, *self.bad, *(value for _, value in between)])
         # A run at or after the change is at the bad level.
-        fallen = places >= np.arange(last + 1)[:, None]
+        fallen = indices >= np.arange(last + 1)[:, None]
         drop = np.mean(self.good) - np.mean(self.bad)
         known = _SURE if self.fixed else 0.0
         squares = max(known, 1.0) * (drop / _LEAST_SHARE) ** 2
@@ -229,22 +232,22 @@ class Bisection:
         # Only a drop is searched for: the other half of the levels' plane is left out.
         error = deviation * np.sqrt(1 / counts[0] + 1 / counts[1])
         logs += np.log(np.maximum(stdtr(degrees, (levels[0] - levels[1]) / error), _TAIL))
-        return _Fit(levels[0], levels[1], deviation, degrees, logs + self._repeats(index))
+        return _Fit(levels[0], levels[1], deviation, degrees, logs + self._repeats(index_of))
 
-    def _repeats(self, index: Mapping[str, int]) -> Array:
-        """Return the log-likelihood of repeated runs if each commit is the first bad one."""
-        logs = np.zeros(len(index))
+    def _repeats(self, index_of: Mapping[str, int]) -> Array:
+        """Return the log-likelihood of repeated runs with each commit as the first bad one."""
+        logs = np.zeros(len(index_of))
         for commit, _, end in self.runs:
             if end:
-                at_bad = np.arange(len(index)) <= index[commit]
+                at_bad = np.arange(len(index_of)) <= index_of[commit]
                 logs[at_bad != (end == "bad")] += np.log(_CHANCE_REPEAT)
         return logs
 
     def _information(self, below: Array) -> Array:
-        """Return bits that a run tells of which of its two levels it has.
+        """Return the bits that a run is expected to tell about which of the two levels it has.
 
-        Entropies within the commits up to a place, and within those after it, do not change by a
-        run there; only the split between the two does. So the least expected entropy is the most
+        A run of a commit does not change the entropy within the commits up to it, nor within those
+        after it, only that of the split between the two. So the least expected entropy is the most
         information about the split, whose chance is ``below`` ``(P,)``. Levels and spread are those
         of the likeliest commit.
         """
@@ -264,7 +267,7 @@ class Bisection:
 
 @dataclass(frozen=True)
 class _Fit:
-    """What runs say if each commit in turn is the first bad one; arrays are ``(K,)``.
+    """The fit to all runs with each commit in turn as the first bad one; arrays are ``(K,)``.
 
     Attributes:
         good: Mean of the runs before it.
@@ -282,10 +285,10 @@ class _Fit:
 
 
 def touch_prior(touches: Sequence[bool], untouched: float = UNTOUCHED) -> list[float]:
-    """Return a prior from which commits touch files that the case depends on.
+    """Return a prior that depends on which commits touch files of the case.
 
     Args:
-        touches: Whether each commit does, oldest first.
+        touches: Whether each commit touches such files, oldest first.
         untouched: Probability of all the others together; flat where no commit touches any.
 
     Example:

@@ -63,7 +63,7 @@ def git(folder: Path, *arguments: str) -> str:
 def why_no_repository(root: Path = ROOT) -> str | None:
     """Return a clause that says why a folder of code is not a git repository; None if it is one.
 
-    It has git's own words: it may refuse a repository, and say how to allow it.
+    The clause quotes git, which may refuse a repository and say how to allow it.
     """
     try:
         top = Path(git(root, "rev-parse", "--show-toplevel"))
@@ -115,19 +115,19 @@ def tree_of(commit: str, folder: Path, root: Path = ROOT) -> CodeTree:
     Raises:
         CodeTreeError: The commit is missing, or its environment cannot be made.
     """
-    place = folder / commit[:12]
-    if not (_marker(place).is_file() and place.is_dir()):
-        _check_out(commit, place, root)
-    if _requirements(place) == _requirements(root) or shutil.which("uv") is None:
-        return CodeTree(place, commit, sys.executable)
-    return CodeTree(place, commit, _own_environment(place), "own")
+    worktree = folder / commit[:12]
+    if not (_marker(worktree).is_file() and worktree.is_dir()):
+        _check_out(commit, worktree, root)
+    if _requirements(worktree) == _requirements(root) or shutil.which("uv") is None:
+        return CodeTree(worktree, commit, sys.executable)
+    return CodeTree(worktree, commit, _own_environment(worktree), "own")
 
 
 def remove_trees(folder: Path, root: Path = ROOT) -> None:
     """Remove the worktrees below a folder, and git's records of them."""
     if folder.is_dir():
-        for place in filter(Path.is_dir, list(folder.iterdir())):
-            _remove_tree(place, root)
+        for worktree in filter(Path.is_dir, list(folder.iterdir())):
+            _remove_tree(worktree, root)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -149,39 +149,39 @@ def uncommitted_files(root: Path = ROOT) -> list[str]:
     return sorted({*changed, *others})
 
 
-def _reason(said: str) -> str:
-    """Return the error in what git printed on one line, with the advice that follows it."""
-    lines = said.split("\n")
+def _reason(stderr: str) -> str:
+    """Return git's error and the advice that follows it, on one line."""
+    lines = stderr.split("\n")
     errors = [n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))]
     return " ".join("\n".join(lines[errors[-1] if errors else 0 :]).split()) or "no reason given"
 
 
-def _marker(place: Path) -> Path:
-    """Return the file beside a worktree that exists once all of its code is there."""
-    return place.with_suffix(".whole")
+def _marker(worktree: Path) -> Path:
+    """Return the file next to a worktree that marks it as complete."""
+    return worktree.with_suffix(".whole")
 
 
-def _check_out(commit: str, place: Path, root: Path) -> None:
-    """Make a worktree in place of what a killed attempt left; a failed one leaves nothing."""
-    _remove_tree(place, root)
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _check_out(commit: str, worktree: Path, root: Path) -> None:
+    """Create a worktree, replacing what a killed attempt left; remove it again on failure."""
+    _remove_tree(worktree, root)
+    worktree.parent.mkdir(parents=True, exist_ok=True)
     try:
-        git(root, "worktree", "add", "--detach", "--force", str(place), commit)
+        git(root, "worktree", "add", "--detach", "--force", str(worktree), commit)
     except CodeTreeError:
-        _remove_tree(place, root)
+        _remove_tree(worktree, root)
         raise
-    _marker(place).touch()
+    _marker(worktree).touch()
 
 
-def _remove_tree(place: Path, root: Path) -> None:
-    """Remove what there is of a worktree, and git's record of it.
+def _remove_tree(worktree: Path, root: Path) -> None:
+    """Remove whatever exists of a worktree, and git's record of it.
 
     Where git was killed, the record is locked, and ``git worktree prune`` would keep it.
     """
-    _marker(place).unlink(missing_ok=True)
-    shutil.rmtree(place, ignore_errors=True)
+    _marker(worktree).unlink(missing_ok=True)
+    shutil.rmtree(worktree, ignore_errors=True)
     with suppress(CodeTreeError):  # there is no record
-        git(root, "worktree", "remove", "--force", "--force", str(place))
+        git(root, "worktree", "remove", "--force", "--force", str(worktree))
 
 
 def _requirements(folder: Path) -> Sequence[str]:
@@ -192,13 +192,13 @@ def _requirements(folder: Path) -> Sequence[str]:
     return sorted(project.get("dependencies", []))
 
 
-def _own_environment(place: Path) -> str:
-    python = place / ".venv" / "bin" / "python"
+def _own_environment(worktree: Path) -> str:
+    python = worktree / ".venv" / "bin" / "python"
     if not python.is_file():
         try:
             done = subprocess.run(
                 ["uv", "sync", "--quiet", "--no-dev", "--python", sys.executable],
-                cwd=place,
+                cwd=worktree,
                 capture_output=True,
                 text=True,
                 timeout=_SYNC_SECONDS,
@@ -206,8 +206,12 @@ def _own_environment(place: Path) -> str:
                 env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"},
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise CodeTreeError(f"uv could not make the environment of {place}: {error}") from None
+            raise CodeTreeError(
+                f"uv could not make the environment of {worktree}: {error}"
+            ) from None
         if done.returncode:
-            said = done.stderr.strip().splitlines() or ["no reason given"]
-            raise CodeTreeError(f"uv could not make the environment of {place}: {said[-1]}")
+            stderr_lines = done.stderr.strip().splitlines() or ["no reason given"]
+            raise CodeTreeError(
+                f"uv could not make the environment of {worktree}: {stderr_lines[-1]}"
+            )
     return str(python)

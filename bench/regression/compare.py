@@ -58,7 +58,7 @@ class Pair:
         """
         if not self.fixed:
             return self.window[::-1]
-        improved = [place for place, run in enumerate(self.window) if run.outcome == "improved"]
+        improved = [index for index, run in enumerate(self.window) if run.outcome == "improved"]
         return self.window[improved[-1] if improved else 0 :]
 
     @property
@@ -130,7 +130,7 @@ def screen_all(
         canaries: Speed deviations of the canaries, on the scale of the tests, by configuration.
 
     Returns:
-        A screen for each quantity, the canaries' common shift, and whether it is too large to judge
+        A screen for each quantity, the canaries' common shift, and whether it is too large to test
         speeds.
     """
     shift, moved = canary_shift(list((canaries or {}).values()))
@@ -209,7 +209,7 @@ def memory_findings(pair: Pair) -> list[Finding]:
 def drift_after(screens: Sequence[Screen]) -> dict[str, dict[str, float]]:
     """Return the drift net's sums after tonight, by configuration and quantity.
 
-    Qualities that repeat earlier ones of the same seeds, and speeds that are not judged, leave
+    Qualities that repeat earlier ones of the same seeds, and speeds that are not tested, leave
     their sum as it is: they are no evidence.
     """
     sums: dict[str, dict[str, float]] = {}
@@ -272,30 +272,54 @@ def _screened(
     runs = plan_runs(measure, baseline, ran)
     effects = minimum_effect(measure, baseline, runs, ran)
     mde = measure.size(baseline.center, effects)
-    findings = []
-    for row, pair in enumerate(pairs):
-        before, now = (
-            float(np.median([run.values[name] for run in side if name in run.values]))
-            for side in (pair.window, pair.tonight)
-        )
-        loss = Quantity(name).loss(before, now)
-        outcome, reason = _outcome(measure, pair, result, row, float(mde[row]), why_not)
-        if planned[row] and outcome == "ok" and loss > measure.delta and not pair.equal:
-            outcome, reason = "underpowered", "its spread is only guessed yet: more runs tell"
-        findings.append(
-            Finding(
-                pair.series.configuration,
-                name,
-                outcome,
-                before,
-                now,
-                loss,
-                float(result.p[row]),
-                mde=float(mde[row]),
-                method=reason,
-            )
-        )
+    findings = [
+        _finding(measure, name, pair, result, row, float(mde[row]), bool(planned[row]), why_not)
+        for row, pair in enumerate(pairs)
+    ]
     return Screen(measure, name, pairs, baseline, findings)
+
+
+def _finding(
+    measure: Measure,
+    name: str,
+    pair: Pair,
+    result: Screened,
+    row: int,
+    mde: float,
+    is_planned: bool,
+    why_not: str,
+) -> Finding:
+    """Return the finding about one quantity of one configuration.
+
+    Args:
+        measure: The measure.
+        name: Name of the quantity.
+        pair: Runs and baseline of the configuration.
+        result: The screen of all configurations.
+        row: Row of this one.
+        mde: Its minimum detectable effect.
+        is_planned: Whether its spread is the expected one, because none has been observed.
+        why_not: Why no speed is tested tonight; empty if speeds are.
+    """
+    before, now = (
+        float(np.median([run.values[name] for run in side if name in run.values]))
+        for side in (pair.window, pair.tonight)
+    )
+    loss = Quantity(name).loss(before, now)
+    outcome, reason = _outcome(measure, pair, result, row, mde, why_not)
+    if is_planned and outcome == "ok" and loss > measure.delta and not pair.equal:
+        outcome, reason = "underpowered", "its spread is only guessed yet: more runs tell"
+    return Finding(
+        pair.series.configuration,
+        name,
+        outcome,
+        before,
+        now,
+        loss,
+        float(result.p[row]),
+        mde=mde,
+        method=reason,
+    )
 
 
 def _outcome(

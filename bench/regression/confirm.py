@@ -123,7 +123,7 @@ def check_block(
 def separation_p(base: Array, head: Array) -> Array:
     """Return the chance ``(N,)`` that all runs of head are worse than all of base by order alone.
 
-    1 where they are not: the chance is that of the order that was found, or of any other.
+    It is 1 where they are not, as any order would then do.
 
     >>> separation_p(np.array([[4.0, 3.0]]), np.array([[1.0, 2.0]]))  # 1 of 6 orders
     array([0.16666667])
@@ -178,7 +178,7 @@ def _paired(measure: Measure, base: Array, head: Array) -> Block:
 
 
 def _sharper(apart: Block, paired: Block, relevant: Array) -> Block:
-    """Choose for each case the test with the smaller p for its level; the two share the level."""
+    """Choose for each case the test whose p is smaller for its level; the two share the level."""
     by_seed = paired.p * apart.levels < apart.p * paired.levels  # False if either is NaN
     drop, error, degrees, p, levels = (
         np.where(by_seed, getattr(paired, name), getattr(apart, name))
@@ -237,7 +237,7 @@ def verdict(
 
 
 def _has_two_modes(measure: Measure, baseline: Baseline, sides: Sequence[Array]) -> bool:
-    """Return whether a speed splits into two groups; seeds of quality may, which is no noise."""
+    """Return whether a speed splits into two groups; a quality may do so by its seeds."""
     step = measure.step(baseline.center)
     return not measure.has_pairs and any(bool(two_modes(side, step)[0]) for side in sides)
 

@@ -70,12 +70,12 @@ class ConfirmationContext:
         """Return the tree of tonight's code.
 
         Raises:
-            CodeTreeError: There can be no worktree of its commit.
+            CodeTreeError: No worktree of its commit can be made.
         """
         return tree_of(self.commit, self.trees) if self.commit else current_tree()
 
     def has_changed(self, runs: Iterable[FreshRun]) -> bool:
-        """Return whether fresh runs of tonight's code ran other code than tonight's."""
+        """Return whether any fresh run of tonight's code ran different code."""
         return any(
             wanted != run.record.code.get("hash")
             for run in runs
@@ -102,24 +102,24 @@ def confirm(
     # A model without randomness has exact scores, but its speeds and memory vary.
     exact = [finding for finding in suspects if finding.method == FIXED]
     varying = [finding for finding in suspects if finding.method != FIXED]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for asked in filter(None, (exact, varying)):
         base = base_of(pair, [finding.quantity for finding in asked])
         if base is None:
-            said = "not confirmed: no run that was judged good has all of these quantities"
-            found += [replace(finding, method=said) for finding in asked]
+            reason = "not confirmed: no run that was judged good has all of these quantities"
+            findings += [replace(finding, method=reason) for finding in asked]
             continue
         try:
             trees = _trees(context, base)
         except CodeTreeError as error:
-            found += [replace(finding, method=f"not confirmed: {error}") for finding in asked]
+            findings += [replace(finding, method=f"not confirmed: {error}") for finding in asked]
             continue
         if asked is exact:
             results = _fixed(context, cases[0], trees, base, asked)
         else:
             results = _varying(context, cases, pair, trees, asked, screens)
-        found += [replace(finding, base_commit=base.commit) for finding in results]
-    return found
+        findings += [replace(finding, base_commit=base.commit) for finding in results]
+    return findings
 
 
 def _trees(context: ConfirmationContext, base: Run) -> dict[str, CodeTree]:
@@ -134,10 +134,10 @@ def _trees(context: ConfirmationContext, base: Run) -> dict[str, CodeTree]:
 
 
 def base_of(pair: Pair, quantities: Iterable[str]) -> Run | None:
-    """Return the run whose code counts as good and is run again; None without any.
+    """Return the run whose code counts as good and runs again; None if there is none.
 
-    It is the first reachable one of `Pair.bases` that was judged good and has every quantity: a
-    speed that was not judged, as the machine was busy, is not kept with its run.
+    It is the first reachable one of `Pair.bases` that passed and has every quantity: a speed that
+    was not tested, because the machine was busy, is not kept with its run.
 
     Args:
         pair: Runs and baseline.
@@ -153,9 +153,9 @@ def base_of(pair: Pair, quantities: Iterable[str]) -> Run | None:
 
 
 def first_reachable(runs: Iterable[Run]) -> Run | None:
-    """Return the first run whose code can be run again; None if no commit of them is there.
+    """Return the first run whose code can run again; None if there is none.
 
-    A night with uncommitted changes, or one whose commit is gone, thus hides no other.
+    Thus a night with uncommitted changes, or one whose commit is gone, does not hide the others.
     """
     seen: dict[tuple[str | None, bool | None], bool] = {}
     for run in runs:
@@ -175,18 +175,21 @@ def _varying(
     suspects: Sequence[Finding],
     screens: Sequence[Screen],
 ) -> list[Finding]:
-    """Judge suspects that vary from run to run by one or two blocks of fresh runs."""
+    """Check suspects that vary from run to run by one or two blocks of fresh runs."""
     rows = _rows(suspects, screens, pair)
     # A fixed model has the same scores, and does the same work, for every seed.
     count = max([int(plan_runs(*row)[0]) for row in rows.values()], default=RERUNS)
     apart = any(Quantity(finding.quantity).kind != "quality" for finding in suspects)
-    place, parts = context.folder / pair.series.configuration, len(cases)
-    blocks = [_block(context, cases, trees, count, place / "block0", apart)]
+    folder, parts = context.folder / pair.series.configuration, len(cases)
+    blocks = [_block(context, cases, trees, count, folder / "block0", apart)]
     if any(_verdict(row, blocks, name, parts).passed for name, row in rows.items()):
-        blocks.append(_block(context, cases, trees, count, place / "block1", apart))
+        blocks.append(_block(context, cases, trees, count, folder / "block1", apart))
     if context.has_changed(run for sides in blocks for run in sides["B"]):
         return [replace(finding, outcome="invalid", method=_EDITED) for finding in suspects]
-    return [_judged(finding, rows.get(finding.quantity), blocks, parts) for finding in suspects]
+    return [
+        _with_block_verdict(finding, rows.get(finding.quantity), blocks, parts)
+        for finding in suspects
+    ]
 
 
 def confirm_failure(
@@ -201,20 +204,20 @@ def confirm_failure(
         message: How it failed tonight.
     """
     base = first_reachable(reversed(window)) or window[-1]
-    found = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=f"fails: {message}")
+    finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=f"fails: {message}")
     try:
         trees = _trees(context, base)
     except CodeTreeError as error:
-        return replace(found, method=f"{found.method} (not confirmed: {error})")
-    place = context.folder / case.configuration / f"failure{case.replicate}"
-    again = run_fresh(trees["B"], [case], context.settings, place / "B")[0]
+        return replace(finding, method=f"{finding.method} (not confirmed: {error})")
+    folder = context.folder / case.configuration / f"failure{case.replicate}"
+    again = run_fresh(trees["B"], [case], context.settings, folder / "B")[0]
     if again.record is not None:
-        return replace(found, method=f"failed once and then finished: {message}")
-    before = run_fresh(trees["A"], [case], context.settings, place / "A")[0]
+        return replace(finding, method=f"failed once and then finished: {message}")
+    before = run_fresh(trees["A"], [case], context.settings, folder / "A")[0]
     if before.record is None:
-        return replace(found, method=f"{found.method} (and so does the baseline's code)")
+        return replace(finding, method=f"{finding.method} (and so does the baseline's code)")
     why = f"fails twice, and finishes with {str(base.commit)[:7]}: {message}"
-    return replace(found, outcome="regressed", method=why, base_commit=base.commit)
+    return replace(finding, outcome="regressed", method=why, base_commit=base.commit)
 
 
 def _rows(suspects: Sequence[Finding], screens: Sequence[Screen], pair: Pair) -> dict[str, _Row]:
@@ -234,15 +237,15 @@ def _block(
     cases: Sequence[Case],
     trees: Mapping[str, CodeTree],
     count: int,
-    place: Path,
+    folder: Path,
     apart: bool,
 ) -> Sides:
-    block = int(place.name.removeprefix("block"))
+    block = int(folder.name.removeprefix("block"))
     seeds = range(FIRST_REPLICATE + block * count, FIRST_REPLICATE + (block + 1) * count)
     wanted = [replace(case, replicate=seed) for seed in seeds for case in cases]
     order = run_order(count) if apart else ("AB", "BA")[block]
     settings = context.settings if apart else replace(context.settings, measurements=False)
-    return run_block(order, trees, wanted, settings, place)
+    return run_block(order, trees, wanted, settings, folder)
 
 
 def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str, parts: int) -> Array:
@@ -256,8 +259,8 @@ def _values(measure: Measure, runs: Sequence[FreshRun], quantity: str, parts: in
     """
     values = []
     for run in runs:
-        found = values_at(quantity, [run_of(run.record)]) if run.record else []
-        values.append(found[0] if found else math.nan)
+        measured = values_at(quantity, [run_of(run.record)]) if run.record else []
+        values.append(measured[0] if measured else math.nan)
     return measure.transform(np.reshape(values, (-1, parts)).mean(1)[None])
 
 
@@ -269,7 +272,9 @@ def _verdict(row: _Row, blocks: Sequence[Sides], quantity: str, parts: int) -> V
     return verdict(measure, baseline, base, head, tonight)
 
 
-def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: int) -> Finding:
+def _with_block_verdict(
+    finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: int
+) -> Finding:
     """Return a suspect, updated with the verdict of the blocks."""
     problems = [run.problem for sides in blocks for runs in sides.values() for run in runs]
     problems = [problem for problem in problems if problem]
@@ -281,20 +286,7 @@ def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: 
         return replace(finding, outcome="invalid", method=f"{THROTTLED} in a fresh run")
     result = _verdict(row, blocks, finding.quantity, parts)
     runs = sum(len(sides["A"]) for sides in blocks) // parts
-    outcome: Outcome = "regressed" if result.regressed else "ok"
-    how = (
-        ", by seed" if result.paired else ", by their order (two modes)" if result.separated else ""
-    )
-    method = f"{runs} fresh runs of either side{how}"
-    if result.reason == "two modes":
-        said = f"{runs} fresh runs of either side have two speeds (two modes) and overlap"
-        outcome, method = "underpowered", f"{said}: no test is fair"
-    elif result.reason == "invalid":
-        outcome, method = "underpowered", "fresh runs did not all measure it"
-        if problems:
-            outcome, method = "invalid", f"fresh runs did not finish: {problems[0]}"
-    elif outcome == "ok":
-        method = f"not confirmed by {method}"
+    outcome, method = _outcome_and_method(result, runs, problems)
     levels = [float(measure.restore(level)) for level in result.levels]
     return replace(
         finding,
@@ -309,6 +301,28 @@ def _judged(finding: Finding, row: _Row | None, blocks: Sequence[Sides], parts: 
     )
 
 
+def _outcome_and_method(result: Verdict, runs: int, problems: Sequence[str]) -> tuple[Outcome, str]:
+    """Return the outcome of a suspect, and the test or the reason behind it.
+
+    Args:
+        result: The verdict of the blocks.
+        runs: Number of fresh runs of either side.
+        problems: Why fresh runs did not finish.
+    """
+    if result.reason == "two modes":
+        reason = f"{runs} fresh runs of either side have two speeds (two modes) and overlap"
+        return "underpowered", f"{reason}: no test is fair"
+    if result.reason == "invalid" and problems:
+        return "invalid", f"fresh runs did not finish: {problems[0]}"
+    if result.reason == "invalid":
+        return "underpowered", "fresh runs did not all measure it"
+    how = (
+        ", by seed" if result.paired else ", by their order (two modes)" if result.separated else ""
+    )
+    method = f"{runs} fresh runs of either side{how}"
+    return ("regressed", method) if result.regressed else ("ok", f"not confirmed by {method}")
+
+
 def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) -> Finding:
     sizes = {
         letter: [
@@ -321,8 +335,8 @@ def _memory(finding: Finding, blocks: Sequence[Sides], problems: Sequence[str]) 
     }
     base, head = ([float(size) for size in sizes[letter] if size] for letter in "AB")
     if not base or len(head) < RERUNS:
-        said = problems[0] if problems else "no size was measured"
-        return replace(finding, outcome="invalid", method=f"fresh runs did not finish: {said}")
+        reason = problems[0] if problems else "no size was measured"
+        return replace(finding, outcome="invalid", method=f"fresh runs did not finish: {reason}")
     level, now = float(np.median(base)), float(np.median(head))
     sure = memory_regressed(level, head)
     count = f"{len(head)} of {len(head)} fresh runs above the limit"
@@ -344,15 +358,15 @@ def _fixed(
     base: Run,
     suspects: Sequence[Finding],
 ) -> list[Finding]:
-    """Judge suspects of a model without randomness by one run of each side."""
-    place = context.folder / case.configuration / "fixed"
+    """Check suspects of a model without randomness by one run of each side."""
+    folder = context.folder / case.configuration / "fixed"
     settings = replace(context.settings, measurements=False, keep_maps=True)
-    sides = run_block("AB", trees, [case], settings, place)
+    sides = run_block("AB", trees, [case], settings, folder)
     before, after = sides["A"][0], sides["B"][0]
     if before.record is None or after.record is None:
-        said = before.problem or after.problem
+        reason = before.problem or after.problem
         return [
-            replace(f, outcome="invalid", method=f"fresh runs did not finish: {said}")
+            replace(f, outcome="invalid", method=f"fresh runs did not finish: {reason}")
             for f in suspects
         ]
     if context.has_changed([after]):

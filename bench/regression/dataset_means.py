@@ -93,10 +93,10 @@ def screen_dataset_means(means: Sequence[DatasetMean]) -> list[Screen]:
 
 
 def parts_of(mean: str, names: Iterable[str]) -> list[str]:
-    """Return the configurations that a mean is over; none if the name is not that of a mean.
+    """Return the configurations that a mean averages; none if the name is not that of a mean.
 
-    One model for all categories is none of them. A dataset's own category named `ALL` looks the
-    same in a baseline, and is left out too.
+    A model trained on all categories is not one of them. A dataset's own category named `ALL` looks
+    the same in a baseline, and is left out too.
 
     >>> parts_of("padim-tiny.mean_of_2-none-scratch", ["padim-tiny.a-none-scratch", "padim-tiny"])
     ['padim-tiny.a-none-scratch']
@@ -153,14 +153,14 @@ def _mean_runs(whole: Case, sides: Sequence[Sequence[Run]]) -> list[Run]:
 
 
 def _by_replicate(runs: Iterable[Run]) -> dict[int, list[Run]]:
-    found: dict[int, list[Run]] = {}
+    groups: dict[int, list[Run]] = {}
     for run in runs:
-        found.setdefault(run.replicate, []).append(run)
-    return found
+        groups.setdefault(run.replicate, []).append(run)
+    return groups
 
 
 def _mean_run(whole: Case, runs: Sequence[Run]) -> Run:
-    """Return the mean of one run of each category: no better judged than the worst of them."""
+    """Return the mean of one run of each category, with the worst of their outcomes."""
     case = replace(whole, category=f"mean_of_{len(runs)}")
     names = set.intersection(*(set(run.values) for run in runs))
     data = sha256(" ".join(run.series.data for run in runs).encode()).hexdigest()[:16]

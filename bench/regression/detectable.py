@@ -75,10 +75,10 @@ def minimum_effect(
 
 
 def plan_runs(measure: Measure, baseline: Baseline, tonight: ArrayLike = 1) -> NDArray[np.int64]:
-    """Return runs ``(N,)`` of a side in each block, so that a drop of delta is confirmed.
+    """Return the number of runs ``(N,)`` per side and block to confirm a drop of delta.
 
-    The fewest with which both blocks pass with a chance of `CONFIRM_POWER`, at most
-    ``measure.max_runs``: then the minimum detectable effect may exceed delta, and says so.
+    It is the smallest with which both blocks pass with a chance of `CONFIRM_POWER`, but at
+    most ``measure.max_runs``: then the minimum detectable effect may exceed delta.
 
     Args:
         measure: What is measured.
@@ -106,7 +106,7 @@ def block_levels(
 
 
 def planning_deviation(error: ArrayLike, images: ArrayLike) -> Array:
-    """Return the standard deviation between seeds to expect where no run is there yet.
+    """Return the expected standard deviation between seeds of a case that has not run yet.
 
     Args:
         error: One minus the metric, such as 0.02.

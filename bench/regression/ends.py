@@ -32,7 +32,7 @@ class Ends:
 
     @property
     def telling(self) -> list[int]:
-        """Return the seeds whose results differ between the ends: a run that repeats one tells."""
+        """Return the seeds whose results differ between the ends, so that a repeat tells which."""
         both = sorted(self.good.keys() & self.bad.keys())
         return [n for n in both if not same_results(self.quantity, self.good[n], self.bad[n])]
 
@@ -57,8 +57,8 @@ def ends_of_night(folder: Path, quantity: str, good: str, bad: str) -> Ends:
         bad: Full hash of the bad one.
     """
     runs: dict[str, dict[int, FreshRun]] = {good: {}, bad: {}}
-    for place in sorted(folder.glob("block*/*")):
-        for run in kept_runs(place):
+    for run_folder in sorted(folder.glob("block*/*")):
+        for run in kept_runs(run_folder):
             assert run.record is not None
             code = run.record.code
             if code.get("commit") in runs and not code.get("dirty"):

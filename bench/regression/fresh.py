@@ -64,13 +64,13 @@ def run_fresh(
         done = _answers(answer)
     runs = []
     for case in cases:
-        found = done.get(case.id)
-        if found is not None and found.status == "ok":
-            runs.append(FreshRun(found, "", folder, done.files))
+        record = done.get(case.id)
+        if record is not None and record.status == "ok":
+            runs.append(FreshRun(record, "", folder, done.files))
             continue
-        said = (found.error or {}).get("message", found.outcome) if found else ""
-        why = said or done.problem or problem or "no answer"
-        runs.append(FreshRun(None, why, folder, done.files))
+        reason = (record.error or {}).get("message", record.outcome) if record else ""
+        reason = reason or done.problem or problem or "no answer"
+        runs.append(FreshRun(None, reason, folder, done.files))
     return runs
 
 
@@ -111,8 +111,8 @@ def run_block(
     for letter in order:
         number = len(runs[letter])
         of_process = cases if together else [cases[number]]
-        place = folder / (letter if together else f"{letter}{number}")
-        runs[letter] += run_fresh(trees[letter], of_process, settings, place)
+        of_letter = folder / (letter if together else f"{letter}{number}")
+        runs[letter] += run_fresh(trees[letter], of_process, settings, of_letter)
     return runs
 
 
@@ -142,8 +142,10 @@ def _start(
         return f"no answer within {seconds:.0f} s"
     except OSError as error:
         return f"{tree.python} could not be started: {error.strerror}"
-    said = done.stderr.strip().splitlines() or ["no output"]
-    return f"its process ended with {done.returncode}: {said[-1]}" if done.returncode else ""
+    stderr_lines = done.stderr.strip().splitlines() or ["no output"]
+    return (
+        f"its process ended with {done.returncode}: {stderr_lines[-1]}" if done.returncode else ""
+    )
 
 
 class _Answers(dict[str, Record]):

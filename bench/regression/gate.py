@@ -11,7 +11,7 @@ from bench.regression.code_tree import remove_trees
 from bench.regression.confirmation import ConfirmationContext
 from bench.regression.journal import Night
 from bench.regression.plan import Plan
-from bench.regression.verdicts import Say, Verdicts, judge
+from bench.regression.verdicts import Log, Verdicts, evaluate_night
 from bench.run.job import now
 from bench.settings import Settings
 
@@ -21,7 +21,7 @@ Compared = Literal["compared", "in baseline", "no baseline"]
 
 @dataclass(frozen=True)
 class GateCheck:
-    """What a gate says about a record.
+    """The result of a gate for one record.
 
     Attributes:
         compared: Whether it was compared with a baseline, or why not.
@@ -37,13 +37,13 @@ class Gate:
 
     Args:
         settings: Options of the session.
-        say: Prints a line.
+        log: Prints a line.
     """
 
-    def __init__(self, settings: Settings, say: Say) -> None:
+    def __init__(self, settings: Settings, log: Log) -> None:
         commit, moment = current_commit(), now()
         folder = settings.runs_dir / "gate" / f"{moment.replace(':', '')}-{os.getpid()}"
-        self._say = say
+        self._log = log
         self._baselines = Baselines(settings.results_dir)
         # Fresh runs alternate, so a busy machine slows both sides.
         self._context = ConfirmationContext(settings, folder, folder / "trees", busy=True)
@@ -69,9 +69,9 @@ class Gate:
         """
         # A finding about another seed says nothing about this one.
         self._night.forget_findings()
-        verdicts = judge([record], self._night, self._baselines, self._context, self._say)
+        verdicts = evaluate_night([record], self._night, self._baselines, self._context, self._log)
         for configuration, why in verdicts.without.items():
-            self._say(
+            self._log(
                 f"{configuration} is not compared: {why}. python -m bench nightly makes baselines."
             )
         name = record.case.configuration

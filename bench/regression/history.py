@@ -56,7 +56,7 @@ def history_table(
 
 
 def by_series(runs: Sequence[Run]) -> dict[Series, list[Run]]:
-    """Group runs by the conditions that those must share which are compared."""
+    """Group runs by series: only runs under equal conditions are comparable."""
     groups: dict[Series, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.series, []).append(run)

@@ -62,7 +62,7 @@ def plot_history(
     for axes, name in zip(rows, quantities, strict=True):
         tidy(axes)
         groups = by_series(runs)
-        for place, (series, own) in enumerate(groups.items()):
+        for index, (series, own) in enumerate(groups.items()):
             known = sorted(
                 (_time(run.finished), run.values[name])
                 for run in own
@@ -70,7 +70,7 @@ def plot_history(
             )
             short = replace(series, machine=series.machine.split(" | ")[0])
             label = title_of(short, groups)
-            _draw_runs(axes, known, name, _COLORS[place % len(_COLORS)], label)
+            _draw_runs(axes, known, name, _COLORS[index % len(_COLORS)], label)
             if steps:
                 _draw_levels(axes, weekly_levels(*zip(*known, strict=True)) if known else [], name)
         _draw_events(axes, acceptances, [alarm for alarm in alarms if alarm.quantity == name])
@@ -96,10 +96,10 @@ def _draw_runs(
 
 def _draw_levels(axes: "Axes", levels: Sequence[Level], name: str) -> None:
     """Draw the weekly levels, and each step between two as a line labeled with its size."""
-    for place, level in enumerate(levels):
+    for index, level in enumerate(levels):
         ends = [_day(level.first), _day(level.end)]
         height = _scale(name) * level.value
-        label = "level of the weekly medians" if not place else None
+        label = "level of the weekly medians" if not index else None
         axes.plot(ends, [height, height], color=ORANGE, linewidth=2, label=label)
     for before, after in pairwise(levels):
         heights = [_scale(name) * level.value for level in (before, after)]

@@ -28,7 +28,7 @@ class Night:
         keys: Hash of the store key of each planned case that could run when the night began, by
             case id: recipe, data and weights of a night that resumes.
         findings: Findings whose comparison and confirmation have finished.
-        judged: Configurations whose comparison and confirmation have finished.
+        evaluated: Configurations whose comparison and confirmation have finished.
         notes: Lines for the report.
         resumed: Number of times that it resumed after it was killed.
         ended: End time; empty until it ends.
@@ -43,13 +43,13 @@ class Night:
     plan: Plan
     keys: Mapping[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    judged: set[str] = field(default_factory=set)
+    evaluated: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     resumed: int = 0
     ended: str = ""
 
     def add_findings(self, configuration: str, findings: Sequence[Finding]) -> None:
-        """Add all findings of a configuration, as one line: on the disk whole, or not at all.
+        """Add all findings of a configuration as one line, written completely or not at all.
 
         Raises:
             OSError: The line could not be written.
@@ -59,12 +59,12 @@ class Night:
         self._take(configuration, findings)
 
     def forget_findings(self) -> None:
-        """Drop the findings, so that the same configurations are judged again."""
+        """Drop the findings, so that the same configurations are evaluated again."""
         self.findings.clear()
-        self.judged.clear()
+        self.evaluated.clear()
 
     def _take(self, configuration: str, findings: Iterable[Finding]) -> None:
-        self.judged.add(configuration)
+        self.evaluated.add(configuration)
         self.findings += findings
 
     def end(self, moment: str) -> None:

@@ -12,7 +12,7 @@ from bench.regression.baselines import MAIN
 VERDICTS = ("accepted", "fixed", "false")
 
 _COUNTED = {"fixed": "found fixed by a later nightly run"}
-"""Names of verdicts that nobody gave."""
+"""Words for verdicts that are given automatically."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Alarm:
         return f"{self.configuration} {self.quantity} {since}{where}"
 
     def concerns(self, profile: str, machine: str) -> bool:
-        """Return whether runs with a profile on a machine say anything about this loss."""
+        """Return whether runs with a profile on a machine are evidence about this loss."""
         return not self.machine or (self.profile, self.machine) == (profile, machine)
 
 
@@ -120,7 +120,7 @@ class Ledger:
         self._take({"alarm": fields})
         return True
 
-    def judge(self, alarm: Alarm, verdict: str, why: str) -> None:
+    def add_verdict(self, alarm: Alarm, verdict: str, why: str) -> None:
         """Add the verdict of an alarm.
 
         Raises:
@@ -144,8 +144,8 @@ class Ledger:
             for verdict in VERDICTS
             if (count := sum(alarm.verdict == verdict for alarm in judged))
         )
-        found = f"{right} of {len(judged)} judged alarms were right{share}"
-        return f"{found} ({counts})" if counts else f"{len(self.alarms)} alarms, none judged yet"
+        text = f"{right} of {len(judged)} judged alarms were right{share}"
+        return f"{text} ({counts})" if counts else f"{len(self.alarms)} alarms, none judged yet"
 
     def _take(self, line: dict[str, Any]) -> None:
         if "alarm" in line:

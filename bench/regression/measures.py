@@ -61,14 +61,14 @@ class Measure:
         return float(self.alpha_confirm ** (1 / BLOCKS))
 
     def transform(self, values: ArrayLike) -> Array:
-        """Return values on the scale of the tests, of the same shape."""
+        """Convert values to the scale of the tests, in the same shape."""
         raw = np.asarray(values, dtype=float)
         if self.scale == "log":
             return np.asarray(np.log(raw))
         return np.asarray(np.log((raw + self._start) / (1 - raw + self._start)))
 
     def restore(self, values: ArrayLike) -> Array:
-        """Return values from the scale of the tests back to what they were."""
+        """Convert values on the scale of the tests back to their own scale."""
         scaled = np.asarray(values, dtype=float)
         if self.scale == "log":
             return np.asarray(np.exp(scaled))
@@ -100,9 +100,9 @@ class Measure:
     def spread_after(self, center: ArrayLike, step: ArrayLike) -> Array:
         """Return deviations below a level relative to those at it, on the scale of the tests.
 
-        The noise of a share goes with the root of what is missing to 1, in points; on the logit
-        scale it falls with a drop of a good metric, by 6 % from 95 to 94 %. Relative noise of a
-        speed stays as it is.
+        In points, the noise of a share is proportional to the root of what it lacks to 1; on the
+        logit scale it falls with a drop of a good metric, by 6 % from 95 to 94 %. The relative
+        noise of a speed stays the same.
 
         Args:
             center: Levels, on the scale of the tests.
@@ -115,7 +115,7 @@ class Measure:
         return np.asarray(self._share_noise(after) / self._share_noise(before))
 
     def _share_noise(self, values: Array) -> Array:
-        """Return how noise of a share's root goes over to the scale of the tests."""
+        """Return the noise of a share on the scale of the tests, up to a constant factor."""
         rest = np.clip(1 - self.restore(values), _LEAST_REST, 1)
         slope = 1 / (1 - rest + self._start) + 1 / (rest + self._start)
         return np.asarray(np.sqrt(rest) * slope)

@@ -25,9 +25,11 @@ def missing_findings(pair: Pair, records: Sequence[Record]) -> list[Finding]:
     findings = []
     for name, why in missing_quantities(pair.window, records).items():
         before = [run.values[name] for run in pair.window if name in run.values]
-        base, said, nothing = float(np.median(before)), f"no value tonight: {why}", math.nan
+        base, reason, nothing = float(np.median(before)), f"no value tonight: {why}", math.nan
         findings.append(
-            Finding(pair.series.configuration, name, "invalid", base, nothing, nothing, method=said)
+            Finding(
+                pair.series.configuration, name, "invalid", base, nothing, nothing, method=reason
+            )
         )
     return findings
 

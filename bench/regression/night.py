@@ -23,7 +23,7 @@ from bench.regression.journal import Journals, Night
 from bench.regression.ledger import Ledger
 from bench.regression.plan import UNUSABLE, NightOptions, Plan, make_plan
 from bench.regression.remember import remember
-from bench.regression.verdicts import Say, Verdicts, judge
+from bench.regression.verdicts import Log, Verdicts, evaluate_night
 from bench.run.inputs import Finder, tapped_layers
 from bench.run.job import CaseSkipped, now
 from bench.run.runner import runner_of
@@ -44,7 +44,7 @@ class Nightly:
         datasets: Datasets on disk.
         cases: The candidate cases.
         options: Options of the night.
-        say: Prints a line.
+        log: Prints a line.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Nightly:
         datasets: dict[str, FoundDataset],
         cases: Sequence[Case],
         options: NightOptions,
-        say: Say,
+        log: Log,
     ) -> None:
-        self.settings, self.options, self.say = settings, options, say
+        self.settings, self.options, self.log = settings, options, log
         self.folder = settings.runs_dir / "nightly"
         self.store = Store(settings.runs_dir)
         self.baselines = Baselines(settings.results_dir, options.baseline)
@@ -84,7 +84,7 @@ class Nightly:
                 night.commit if night.dirty is False else None,
             )
             records = list(self._records(night).values())
-            verdicts = judge(records, night, self.baselines, context, self.say)
+            verdicts = evaluate_night(records, night, self.baselines, context, self.log)
             remember(verdicts, self.baselines, self.ledger)
             remove_trees(context.trees)
             return verdicts
@@ -119,9 +119,9 @@ class Nightly:
             same = same and night.keys == self._keys(night.plan)
             if same and all(map(self._is_of_this_code, self._candidates(night))):
                 journals.resume(night)
-                self.say(f"resuming nightly run {night.name}, started at {night.started}")
+                self.log(f"resuming nightly run {night.name}, started at {night.started}")
                 return night
-            self.say(
+            self.log(
                 f"nightly run {night.name} was killed and cannot resume: code, recipes, data, "
                 "weights or options have changed since. Starting a new one."
             )
@@ -157,22 +157,24 @@ class Nightly:
         runner = runner_of(self.settings)
         try:
             for number, one in enumerate(left, start=1):
-                place = f"[{number}/{len(left)}] {one.case.id}"
+                progress = f"[{number}/{len(left)}] {one.case.id}"
                 try:
                     job = self._finder.job(one.case)
                 except (CaseSkipped, *UNUSABLE) as error:  # it could run when it was planned
                     night.plan.problems[one.case.id] = str(error)
-                    self.say(f"{place}  cannot run: {error}")
+                    self.log(f"{progress}  cannot run: {error}")
                     continue
                 self.store.keep_code(job.code)
                 begin = time.monotonic()
                 record = runner.run(job, lambda *_: None)
                 if record.status == "skipped":
-                    self.say(f"{place}  skipped: {(record.error or {}).get('message')}")
+                    self.log(f"{progress}  skipped: {(record.error or {}).get('message')}")
                     continue
                 self.store.append(record)
                 seconds = time.monotonic() - begin
-                self.say(f"{place}  {record.outcome}  {seconds:.0f} s  ({one.reason}: {one.why})")
+                self.log(
+                    f"{progress}  {record.outcome}  {seconds:.0f} s  ({one.reason}: {one.why})"
+                )
         finally:
             runner.close()
 
@@ -217,7 +219,7 @@ class Nightly:
     def _identity(self, case: Case) -> tuple[Key, str] | None:
         """Return the store key and the hash of the code of a case; None if it cannot run.
 
-        They are kept, so that a case which ran is compared even if its data are gone by then.
+        They are cached, so that a case that ran is compared even if its data are gone by then.
         """
         if case not in self._identities:
             try:

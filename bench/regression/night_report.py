@@ -135,9 +135,9 @@ def _cut(cleared: Sequence[Finding], screens: Sequence[Screen]) -> tuple[list[Fi
 
     The most suspicious come first, after those without a p value, such as exact scores.
     """
-    judged = [f for s in screens for f in s.findings if f.outcome not in {"env-shift", "invalid"}]
-    tests = [(finding.configuration, finding.quantity) for finding in judged]
-    outstanding = [tests[place] for place in order_suspects([finding.p for finding in judged])]
+    tested = [f for s in screens for f in s.findings if f.outcome not in {"env-shift", "invalid"}]
+    tests = [(finding.configuration, finding.quantity) for finding in tested]
+    outstanding = [tests[index] for index in order_suspects([finding.p for finding in tested])]
     by_test = {(finding.configuration, finding.quantity): finding for finding in cleared}
     first = by_test.keys() - set(tests)
     shown = [finding for test, finding in by_test.items() if test in first]
@@ -175,12 +175,12 @@ def _effects(screens: Sequence[Screen]) -> dict[str, list[str]]:
 
     Scores of models without randomness are compared exactly, so they have none.
     """
-    found: dict[str, list[str]] = {}
+    effects: dict[str, list[str]] = {}
     for screen in screens:
         for finding in screen.findings:
             size = describe(screen.measure, finding.mde) if math.isfinite(finding.mde) else "none"
-            found.setdefault(finding.configuration, []).append(f"{screen.quantity} {size}")
-    return found
+            effects.setdefault(finding.configuration, []).append(f"{screen.quantity} {size}")
+    return effects
 
 
 def _cell(one: Planned) -> str:

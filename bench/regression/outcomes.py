@@ -46,7 +46,7 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
     >>> exit_code(["ok", "invalid", "regressed"]), exit_code(["ok", "invalid"]), exit_code(["ok"])
     (10, 11, 0)
     """
-    found = set(outcomes)
-    if "regressed" in found:
+    distinct = set(outcomes)
+    if "regressed" in distinct:
         return REGRESSION_EXIT
-    return INFRASTRUCTURE_EXIT if "invalid" in found else 0
+    return INFRASTRUCTURE_EXIT if "invalid" in distinct else 0

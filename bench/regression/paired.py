@@ -186,11 +186,11 @@ def paired_pixels(metric: str, base: Any, head: Any, masks: Any, labels: Any) ->
     from bench.metrics.pixel_jackknife import leave_out
 
     sides = [leave_out(metric, maps, masks, labels) for maps in (base, head)]
-    found = compare_jackknifed(metric, *sides)
-    gain = found.difference
-    one_sided = found.p / 2 if gain.value <= 0 else 1 - found.p / 2
+    comparison = compare_jackknifed(metric, *sides)
+    gain = comparison.difference
+    one_sided = comparison.p / 2 if gain.value <= 0 else 1 - comparison.p / 2
     ends = -gain.high, -gain.low
-    return _result(-gain.value, ends, one_sided, found.method, same=np.array_equal(base, head))
+    return _result(-gain.value, ends, one_sided, comparison.method, same=np.array_equal(base, head))
 
 
 def _result(

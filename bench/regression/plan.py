@@ -63,7 +63,7 @@ class Planned:
 
     Attributes:
         case: The case.
-        reason: ``stale`` (its code, machine or options changed, or its last run said too little),
+        reason: ``stale`` (its code, machine or options changed, or its last run was inconclusive),
             ``new`` (never finished), ``canary`` (unchanged, shows whether the machine changed),
             ``rotation`` (unchanged, its turn has come) or ``finished`` (a session ran it, it was
             accepted, or its last comparison confirmed nothing: it is compared but does not run).
@@ -254,7 +254,7 @@ def _worse(alarms: Iterable[Alarm], baselines: Baselines, known: set[str]) -> di
 def _finished(
     case: Case, record: Record, baselines: Baselines, earlier: EarlierRuns, is_known: bool
 ) -> Planned | None:
-    """Return a finished, unchanged case about which something is open; None if nothing is.
+    """Return a finished, unchanged case that has an open question; None if it has none.
 
     Args:
         case: The case.

@@ -21,15 +21,15 @@ from bench.regression.verdicts import COMMIT_FIRST, Verdicts, unchanged
 def remember(verdicts: Verdicts, baselines: Baselines, ledger: Ledger) -> None:
     """Add a night's runs to the baseline and its alarms to the ledger, each once.
 
-    Speeds of changed code that could not be judged, as the machine had changed, are left out of the
+    Speeds of changed code that could not be tested, as the machine had changed, are left out of the
     baseline, where they would hide a loss for good; those of unchanged code follow the machine.
     Those of a throttled run, which never count, are left out too, and its qualities stay. Suspects
-    of uncommitted code are not added: the next night compares them again. An open alarm is judged
-    fixed if its configuration ran with other code and lost less than half as much.
+    of uncommitted code are not added: the next night compares them again. An open alarm is closed
+    as fixed if its configuration ran with other code and lost less than half as much.
     """
     compared = [*verdicts.pairs, *(mean.pair for mean in verdicts.means)]
     _raise_alarms(verdicts, compared, baselines, ledger)
-    _judge_alarms(verdicts, compared, baselines, ledger)
+    _close_fixed_alarms(verdicts, compared, baselines, ledger)
     baselines.add(_runs_to_keep(verdicts))
 
 
@@ -42,20 +42,20 @@ def _runs_to_keep(verdicts: Verdicts) -> list[Run]:
     sums = _drift_sums(verdicts)
     of_means = _outcomes_of_means(verdicts)
     paired = {pair.series for pair in verdicts.pairs}
-    unjudged = _unjudged_speeds(verdicts)
+    untested = _untested_speeds(verdicts)
     runs = []
     for run in verdicts.runs:
         name = run.series.configuration
         if name in waiting:
             continue
-        found = [finding for finding in verdicts.findings if finding.configuration == name]
-        mine = [finding.outcome for finding in found if finding.method != THROTTLED]
+        findings = [finding for finding in verdicts.findings if finding.configuration == name]
+        mine = [finding.outcome for finding in findings if finding.method != THROTTLED]
         mine += of_means.get(name, [])
         outcome = worst(mine) if run.series in paired else "first"
         values = {
             key: x
             for key, x in run.values.items()
-            if (name, key) not in unjudged and not (run.throttled and Quantity(key).kind == "speed")
+            if (name, key) not in untested and not (run.throttled and Quantity(key).kind == "speed")
         }
         runs.append(replace(run, values=values, outcome=outcome, drift=sums.get(name, {})))
     return runs
@@ -65,7 +65,7 @@ def _drift_sums(verdicts: Verdicts) -> dict[str, dict[str, float]]:
     """Return the sums of the drift net after tonight by configuration.
 
     A quantity without a value tonight keeps its sum. Those of a mean are kept in all of its parts,
-    as no run is stored of it.
+    because no run of the mean is stored.
     """
     sums = {pair.series.configuration: dict(pair.window[-1].drift) for pair in verdicts.pairs}
     tonight = drift_after(verdicts.screens)
@@ -79,13 +79,13 @@ def _drift_sums(verdicts: Verdicts) -> dict[str, dict[str, float]]:
 
 
 def _outcomes_of_means(verdicts: Verdicts) -> dict[str, list[Outcome]]:
-    """Return the outcomes that a configuration takes over from the means that it is a part of."""
+    """Return the outcomes that a configuration inherits from the means that include it."""
     counted = UNCONFIRMED | {"regressed", "underpowered"}
-    found = [finding for finding in verdicts.findings if finding.outcome in counted]
+    findings = [finding for finding in verdicts.findings if finding.outcome in counted]
     outcomes: dict[str, list[Outcome]] = {}
     for mean in verdicts.means:
         for part in mean.parts:
-            mine = [f.outcome for f in found if f.configuration == mean.configuration]
+            mine = [f.outcome for f in findings if f.configuration == mean.configuration]
             outcomes.setdefault(part, []).extend(mine)
     return outcomes
 
@@ -102,10 +102,10 @@ def _raise_alarms(
             ledger.raise_alarm(_alarm(finding, verdicts.night, baselines.name, run))
 
 
-def _judge_alarms(
+def _close_fixed_alarms(
     verdicts: Verdicts, compared: Sequence[Pair], baselines: Baselines, ledger: Ledger
 ) -> None:
-    """Judge open alarms of the same baseline fixed whose loss is gone.
+    """Mark open alarms of this baseline as fixed if their loss is gone.
 
     If the code that alarmed has run without the loss, the alarm was false or the machine's, and
     nobody fixed anything: it stays open, with a note.
@@ -119,7 +119,9 @@ def _judge_alarms(
             quiet = [run.code for run in pair.window if run.outcome == "ok"]
             if alarm.code not in (pair.tonight[0].code, *quiet):
                 commit = verdicts.night.commit
-                ledger.judge(alarm, "fixed", f"fixed by {short_commit(commit) if commit else '?'}")
+                ledger.add_verdict(
+                    alarm, "fixed", f"fixed by {short_commit(commit) if commit else '?'}"
+                )
                 continue
             verdicts.notes.append(
                 f"{alarm.configuration}: the loss of {alarm.quantity} that alarmed on "
@@ -129,8 +131,8 @@ def _judge_alarms(
             )
 
 
-def _unjudged_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
-    """Return configuration and quantity of speeds of changed code on a machine that changed.
+def _untested_speeds(verdicts: Verdicts) -> set[tuple[str, str]]:
+    """Return configuration and quantity of each speed of changed code on a changed machine.
 
     Code whose speed no earlier run kept counts as changed, even if it ran before.
     """

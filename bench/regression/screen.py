@@ -30,7 +30,7 @@ _SMALLEST = 1e-3  # deviation in units of delta: equal runs have no variance to 
 
 @dataclass(frozen=True)
 class Prior:
-    """What the variances of all cases say about the next one's.
+    """The prior of a case's variance, from the variances of all cases.
 
     Attributes:
         degrees: Degrees of freedom that it is worth; 0 for no prior.
@@ -135,7 +135,7 @@ def fit_prior(variances: ArrayLike, degrees: ArrayLike) -> Prior:
 
 
 def _prior_degrees(excess: float) -> float:
-    """Return the degrees of freedom whose true variances' logarithms have a given variance."""
+    """Return the degrees of freedom for a given variance of the logarithms of true variances."""
     floor = float(polygamma(1, _MAX_DEGREES / 2))
     return 2 * inverse_trigamma(excess) if excess > floor else _MAX_DEGREES
 
@@ -181,7 +181,7 @@ def fit_baseline(measure: Measure, values: ArrayLike, prior: Prior | None = None
 
 
 def _tail_factor(scaled: Array, runs: NDArray[np.int64], degrees: Array, share: float) -> float:
-    """Return how far all cases' scaled residuals reach at a quantile, relative to normal ones."""
+    """Return a quantile of all cases' scaled residuals, relative to that of normal ones."""
     enough = (runs >= _MIN_RUNS) & (degrees > 0)
     if runs[enough].sum() < _MIN_RESIDUALS:
         return 1.0

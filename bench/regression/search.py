@@ -51,7 +51,7 @@ class SearchTarget:
         good: Full hash of a commit where it was good.
         bad: Full hash of a later one where it was bad.
         fixed: Whether equal code gives equal values, so that one run of a commit is enough.
-        confirmed: Folder of the fresh runs that confirmed the alarm; None without.
+        confirmed: Folder of the fresh runs that confirmed the alarm; None if there is none.
     """
 
     case: Case
@@ -73,13 +73,13 @@ class SearchTarget:
 
 
 class Search:
-    """A search on disk: killed, it goes on with the same command; other options are another one.
+    """A search with its state on disk: the same command resumes it; other options start another.
 
     Args:
         target: What is searched for.
         settings: Options of the session.
         depends: Files that the case depends on now; those at the two commits are added.
-        say: Prints a line.
+        log: Prints a line.
         most_runs: Runs after which the search ends, however sure it is.
     """
 
@@ -88,10 +88,10 @@ class Search:
         target: SearchTarget,
         settings: Settings,
         depends: Sequence[str],
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         most_runs: int = MAX_RUNS,
     ) -> None:
-        self.target, self._say, self._most_runs = target, say, most_runs
+        self.target, self._log, self._most_runs = target, log, most_runs
         scored = target.finishes or Quantity(target.quantity).kind == "quality"
         self._settings = replace(settings, measurements=not scored)
         self._depends = frozenset(depends)
@@ -103,7 +103,7 @@ class Search:
         self._trees = self._folder / "trees"  # its own: other searches may run at the same time
 
     def run(self) -> Bisection:
-        """Return the search, once it is done; its worktrees are removed.
+        """Run the search to its end, remove its worktrees, and return it.
 
         Raises:
             BisectionError: There is no loss between the two commits.
@@ -130,7 +130,7 @@ class Search:
             else:
                 value = self._value(run)
                 search.add(commit, value, ends.repeated(number, run))
-                self._say(
+                self._log(
                     f"{short_commit(commit)}  {self._text(value)}  so far likeliest: "
                     f"{short_commit(search.suspects[-1])} ({100 * search.confidence:.0f} %)"
                 )
@@ -140,7 +140,7 @@ class Search:
     def _begun(self, ends: Ends) -> Bisection:
         if self._state.is_file():
             search = Bisection.from_json(self._state.read_text(encoding="utf-8"))
-            self._say(f"goes on after {len(search.runs)} runs ({self._state})")
+            self._log(f"goes on after {len(search.runs)} runs ({self._state})")
             return search
         target = self.target
         commits = commits_between(target.good, target.bad)
@@ -148,9 +148,9 @@ class Search:
             raise BisectionError(
                 "--good and --bad are the same commit: wanted a later --bad, where it is worse."
             )
-        self._say_merges(commits)
+        self._log_merges(commits)
         touches = self._touches(commits, ends.files)
-        self._say(f"{len(commits)} commits, of which {sum(touches)} touch files of the case")
+        self._log(f"{len(commits)} commits, of which {sum(touches)} touch files of the case")
         good, bad = ([self._value(run) for run in side.values()] for side in (ends.good, ends.bad))
         self._check_loss(float(np.mean(good)), float(np.mean(bad)))
         search = Bisection(commits, touch_prior(touches), good, bad, fixed=target.fixed)
@@ -158,10 +158,10 @@ class Search:
         return search
 
     def _check_loss(self, good: float, bad: float) -> None:
-        """Say what the two ends have; refuse a search for a loss that is none."""
+        """Log the values of the two ends, and refuse the search if there is no loss."""
         target, ends = self.target, (self._text(good), self._text(bad))
         good_commit, bad_commit = short_commit(target.good), short_commit(target.bad)
-        self._say(f"good {good_commit}  {ends[0]}\nbad  {bad_commit}  {ends[1]}")
+        self._log(f"good {good_commit}  {ends[0]}\nbad  {bad_commit}  {ends[1]}")
         if not bad < good:
             raise BisectionError(
                 f"{target.quantity} is not worse at {bad_commit} ({ends[1]}) than at "
@@ -170,16 +170,16 @@ class Search:
             )
 
     def _text(self, value: float) -> str:
-        """Return a value on the scale of the tests as it is recorded."""
+        """Format a value on the scale of the tests in its recorded unit."""
         if self.target.finishes:
             return "finishes" if value else "fails"
         name, level = self.target.quantity, float(self.target.measure.restore(value))
         return Quantity(name).text(recorded(name, level))
 
-    def _say_merges(self, commits: Sequence[str]) -> None:
-        """Say where the commits are those of a branch, not of the mainline."""
+    def _log_merges(self, commits: Sequence[str]) -> None:
+        """Log the merges if the commits follow a branch instead of the mainline."""
         if merges := merges_of_branch(self.target.good, commits):
-            self._say(
+            self._log(
                 f"good {short_commit(self.target.good)} is on a branch that "
                 f"{', '.join(map(short_commit, merges))} merged: the search follows that branch"
             )
@@ -198,9 +198,9 @@ class Search:
         return self._ends_of_night() or self._new_ends()
 
     def _ends_of_night(self) -> Ends | None:
-        """Return the night's runs where one of them is repeated exactly; None without any.
+        """Return the night's runs if one of them can be repeated exactly here; None otherwise.
 
-        Then machine, libraries and options are the night's. A speed depends on the hour as well.
+        Then machine, libraries and options are those of the night. Speeds depend on the hour too.
         """
         target = self.target
         if target.confirmed is None or target.fixed or target.measure != QUALITY:
@@ -211,9 +211,9 @@ class Search:
             return None
         run = self._run(target.good, telling[0])
         if run is None or not same_results(target.quantity, run, ends.good[telling[0]]):
-            self._say("the nightly run does not repeat exactly here: both ends run again")
+            self._log("the nightly run does not repeat exactly here: both ends run again")
             return None
-        self._say(f"both ends keep the nightly run's {len(ends.good)} and {len(ends.bad)} runs")
+        self._log(f"both ends keep the nightly run's {len(ends.good)} and {len(ends.bad)} runs")
         return ends
 
     def _new_ends(self) -> Ends:
@@ -247,26 +247,26 @@ class Search:
         return max((*ends.good, *ends.bad)) + 1 + used
 
     def _run(self, commit: str, number: int) -> FreshRun | None:
-        """Return the n-th run of a commit; None where it does not run or measures nothing."""
+        """Return the run of a commit with a seed; None if it does not run or measures nothing."""
         target = self.target
         replicate = target.case.replicate if target.fixed else FIRST_REPLICATE + number
         case = replace(target.case, replicate=replicate)
         try:
             tree = tree_of(commit, self._trees)
         except CodeTreeError as error:
-            self._say(f"{short_commit(commit)}  skipped: {error}")
+            self._log(f"{short_commit(commit)}  skipped: {error}")
             return None
-        place = self._folder / commit[:12] / str(number)
-        run = run_fresh(tree, [case], self._settings, place)[0]
+        folder = self._folder / commit[:12] / str(number)
+        run = run_fresh(tree, [case], self._settings, folder)[0]
         if target.finishes:
             return run
         if run.record is None:
-            self._say(f"{short_commit(commit)}  skipped: {run.problem.splitlines()[0]}")
+            self._log(f"{short_commit(commit)}  skipped: {run.problem.splitlines()[0]}")
             return None
         return None if math.isnan(self._value(run)) else run
 
     def _value(self, run: FreshRun) -> float:
-        """Return the value of a finished run on the scale of the tests; NaN where it has none.
+        """Return the value of a finished run on the scale of the tests; NaN if it has none.
 
         For a case that no longer finishes it is 1 if the run finished, else 0.
         """

@@ -146,17 +146,17 @@ def values_of(record: Record) -> dict[str, float]:
 def why_missing(record: Record, quantity: str) -> str:
     """Return why a finished record has no value of a watched quantity; empty if that is no loss.
 
-    It is none if the value is 0, if nobody asked for measurements, or if no such metric is
-    registered any more.
+    It is no loss if the value is 0, if no measurements were requested, or if no such metric is
+    registered anymore.
     """
     if Quantity(quantity).kind == "quality":
         head, _, metric = quantity.rpartition(".")
-        found = record.metrics.get(head, {}).get(metric)
+        value = record.metrics.get(head, {}).get(metric)
         wanted = _watched(metric, not has_randomness(record.case))
     else:
-        found = record.measurements.get(quantity)
+        value = record.measurements.get(quantity)
         wanted = record.asked.get("measurements", True)
-    if found is not None or not wanted:
+    if value is not None or not wanted:
         return ""
     return record.reasons.get(quantity) or "its record has no such value"
 

@@ -35,7 +35,7 @@ from bench.regression.series import Series, series_of
 from bench.store import Store
 from bench.study import has_randomness
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _ROUNDING = 1e-3
 """Difference in a metric that kernels without a fixed order of summation may cause."""
@@ -83,7 +83,7 @@ class Verdicts:
     def exit_code(self) -> int:
         """Return 10 after a confirmed regression, else 11 after failed or lost cases, else 0.
 
-        A night in which no case can run has nothing to say: 11.
+        A night in which no case can run is inconclusive: 11.
         """
         plan = self.night.plan
         infrastructure = any(not self._known(record) for record in self.failed)
@@ -96,12 +96,12 @@ class Verdicts:
         return record.case.configuration in names
 
 
-def judge(
+def evaluate_night(
     records: Sequence[Record],
     night: Night,
     baselines: Baselines,
     context: ConfirmationContext,
-    say: Say,
+    log: Log,
 ) -> Verdicts:
     """Compare a night's records with their baselines and confirm the suspects.
 
@@ -112,7 +112,7 @@ def judge(
         night: The night, to which the findings are added.
         baselines: The baselines to compare with.
         context: Settings and folders of confirming runs.
-        say: Prints a line.
+        log: Prints a line.
     """
     cases = {record.case.configuration: record.case for record in reversed(records)}
     codes = {record.case.configuration: record.code.get("hash", "") for record in records}
@@ -133,15 +133,15 @@ def judge(
     verdicts.screens = [*screens, *screen_dataset_means(verdicts.means)]
     verdicts.notes += _shift_notes(canaries, shift if moved else 0.0)
     missing = _missing(verdicts, records)
-    _confirm(verdicts, cases, missing, context, say)
-    _failures(verdicts, baselines, context, say)
+    _confirm(verdicts, cases, missing, context, log)
+    _failures(verdicts, baselines, context, log)
     categories = {mean.configuration: min(mean.parts) for mean in verdicts.means}
     verdicts.notes += drifting(drift_after(verdicts.screens), categories)
     return verdicts
 
 
 def unchanged(night: Night) -> set[str]:
-    """Return the configurations that ran although nothing of them changed."""
+    """Return the configurations that ran although they had not changed."""
     planned = night.plan.planned
     return {one.case.configuration for one in planned if one.reason in {"canary", "rotation"}}
 
@@ -180,7 +180,7 @@ def _other_windows(verdicts: Verdicts, baselines: Baselines) -> list[list[Run]]:
 def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
     """Return the logarithm of each canary's speedup since the baseline.
 
-    Canaries that others or heat slowed say nothing about the machine.
+    Canaries slowed by other processes or by heat are left out.
     """
     deviations = {}
     for pair in canaries:
@@ -196,11 +196,11 @@ def _deviations(canaries: Iterable[Pair]) -> dict[str, float]:
 
 
 def _shift_notes(canaries: Iterable[Pair], shift: float) -> Iterator[str]:
-    """Yield what canaries say about the machine.
+    """Yield notes about changes of the machine that the canaries show.
 
     Args:
         canaries: Runs and baselines of the unchanged cases.
-        shift: Their common shift in speed, if it is too large to judge speeds; else 0.
+        shift: Their common shift in speed, if it is too large to test speeds; else 0.
     """
     if shift:
         yield (
@@ -216,7 +216,7 @@ def _shift_notes(canaries: Iterable[Pair], shift: float) -> Iterator[str]:
 
 
 def _missing(verdicts: Verdicts, records: Sequence[Record]) -> list[Finding]:
-    """Return the quantities that no run of a configuration has any more."""
+    """Return findings about quantities that no run of a configuration has anymore."""
     finished: dict[Series, list[Record]] = {}
     for record in records:
         if record.status == "ok":
@@ -229,16 +229,16 @@ def _confirm(
     cases: Mapping[str, Case],
     missing: Iterable[Finding],
     context: ConfirmationContext,
-    say: Say,
+    log: Log,
 ) -> None:
     """Confirm the suspects, and add all findings to the night.
 
     Args:
-        verdicts: What was compared.
+        verdicts: The comparisons of the night.
         cases: A case of each configuration.
         missing: Findings about quantities without a value.
         context: Settings and folders of confirming runs.
-        say: Prints a line.
+        log: Prints a line.
     """
     screened = _screened(verdicts, missing)
     pairs = {pair.series.configuration: pair for pair in verdicts.pairs}
@@ -247,7 +247,7 @@ def _confirm(
     parts |= {mean.configuration: list(mean.cases) for mean in verdicts.means}
     for name in _most_suspicious_first(screened):
         suspects = [finding for finding in screened[name] if finding.outcome == "suspect"]
-        if name in verdicts.night.judged:
+        if name in verdicts.night.evaluated:
             continue
         findings = [finding for finding in screened[name] if finding.outcome != "suspect"]
         why = _why_unnamed(verdicts.night, pairs[name].tonight[0].code, context) if suspects else ""
@@ -255,34 +255,34 @@ def _confirm(
             findings += [replace(finding, method=f"not confirmed: {why}") for finding in suspects]
         elif suspects:
             which = ", ".join(finding.quantity for finding in suspects)
-            say(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
+            log(f"suspect: {name} ({which}); running the baseline's code and this one in turn")
             findings += confirm(context, parts[name], pairs[name], suspects, verdicts.screens)
         verdicts.night.add_findings(name, [finding for finding in findings if _worth(finding)])
         for finding in findings:
-            say(f"  {finding.outcome}: {finding.text()}")
+            log(f"  {finding.outcome}: {finding.text()}")
 
 
 def _screened(verdicts: Verdicts, missing: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """Return what is suspect or worth a line, by configuration."""
-    found = list(missing)
+    """Return the findings that are suspect or worth a line, by configuration."""
+    findings = list(missing)
     for screen in verdicts.screens:
-        found += [
+        findings += [
             finding
             for finding in screen.findings
             if finding.outcome in {"suspect", "improved", "invalid"} or _too_noisy(screen, finding)
         ]
     for pair in verdicts.pairs:
         exact = fixed_findings(pair) if pair.fixed else []
-        found += [finding for finding in exact if finding.outcome == "suspect"]
-        found += memory_findings(pair)
+        findings += [finding for finding in exact if finding.outcome == "suspect"]
+        findings += memory_findings(pair)
     screened: dict[str, list[Finding]] = {}
-    for finding in found:
+    for finding in findings:
         screened.setdefault(finding.configuration, []).append(finding)
     return screened
 
 
 def _why_unnamed(night: Night, code: str, context: ConfirmationContext) -> str:
-    """Return why an alarm could name no commit: the code it is about was not committed.
+    """Return why an alarm cannot name a commit: its code was not committed; empty if it can.
 
     Changes of files that the case does not import do not count.
 
@@ -303,7 +303,7 @@ def _why_unnamed(night: Night, code: str, context: ConfirmationContext) -> str:
 
 
 def _too_noisy(screen: Screen, finding: Finding) -> bool:
-    """Return whether a loss of more than delta was found that no test can judge."""
+    """Return whether a loss of more than delta was found that is too noisy to test."""
     loss = finding.loss > screen.measure.delta
     return loss and finding.outcome == "underpowered"
 
@@ -325,7 +325,7 @@ def _most_suspicious_first(screened: Mapping[str, Sequence[Finding]]) -> list[st
 
 
 def _failures(
-    verdicts: Verdicts, baselines: Baselines, context: ConfirmationContext, say: Say
+    verdicts: Verdicts, baselines: Baselines, context: ConfirmationContext, log: Log
 ) -> None:
     """Check whether cases that no longer finish are regressions."""
     through = {f.configuration for f in verdicts.findings if f.quantity == FINISHES}
@@ -337,10 +337,10 @@ def _failures(
             continue
         through.add(case.configuration)
         if why := _why_unnamed(verdicts.night, record.code.get("hash", ""), context):
-            said = f"fails: {message.splitlines()[0]} (not confirmed: {why})"
-            finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=said)
+            reason = f"fails: {message.splitlines()[0]} (not confirmed: {why})"
+            finding = Finding(case.configuration, FINISHES, "invalid", 1, 0, 1, method=reason)
             verdicts.night.add_findings(case.configuration, [finding])
             continue
         finding = confirm_failure(context, case, window, message.splitlines()[0])
         verdicts.night.add_findings(case.configuration, [finding])
-        say(f"{finding.outcome}: {case.configuration} {finding.text()}")
+        log(f"{finding.outcome}: {case.configuration} {finding.text()}")

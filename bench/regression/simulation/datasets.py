@@ -14,8 +14,8 @@ CATEGORIES = 15
 class Datasets:
     """Simulated datasets; a run is the mean of one run of each of their categories.
 
-    They are called as `Cases` are. A category that does not finish leaves the dataset without that
-    run, so that the family's share of missing runs is one of means.
+    They have the interface of `Cases`. A category that does not finish leaves the dataset without
+    that run, so that the family's share of missing runs is one of means.
 
     Args:
         noise: The family, of the categories.
@@ -41,7 +41,7 @@ class Datasets:
     ) -> Array:
         """Return the next runs ``(N, count)`` of the means; the arguments are those of `Cases.run`.
 
-        All categories of a dataset lose the same, so many points as their mean.
+        All categories of a dataset lose the same number of points as their mean.
         """
         levels = QUALITY.restore(self._categories.level)
         center = self.measure.transform(levels.reshape(-1, CATEGORIES).mean(1))[:, None]
@@ -55,9 +55,9 @@ class Datasets:
         return np.where(absent, np.nan, self.measure.transform(means))
 
     def take(self, chosen: NDArray[np.int64]) -> "Datasets":
-        """Return the chosen datasets, which go on where they are."""
+        """Return a subset that continues from its current state."""
         part = object.__new__(Datasets)
         part.noise, part.measure, part.random = self.noise, self.measure, self.random
-        places = chosen[:, None] * CATEGORIES + np.arange(CATEGORIES)
-        part._categories = self._categories.take(places.ravel())
+        indices = chosen[:, None] * CATEGORIES + np.arange(CATEGORIES)
+        part._categories = self._categories.take(indices.ravel())
         return part

@@ -107,7 +107,7 @@ def detections(
 ) -> tuple[Detection, Detection]:
     """Return how often drops alarm: of delta where it is detectable, and of the minimum itself.
 
-    Nights on which the machine has changed are left out: no speed alarms there, which is said.
+    Nights on which the machine has changed are left out: no speed alarms then, as the report says.
     """
     at_delta, at_minimum = Detection(), Detection()
     minima = []
@@ -147,7 +147,7 @@ class _Night:
         runs: ``(N,)`` planned runs of a side in a block; only where there are drops.
         minimum: ``(N,)`` minimum detectable effects, infinite of canaries; only where there are
             drops.
-        shifted: Whether the canaries say that the machine has changed.
+        shifted: Whether the canaries show that the machine has changed.
         screened: Tonight against the baseline.
     """
 
@@ -197,7 +197,7 @@ class _Night:
         return float(speed)
 
     def gated(self, suspects: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the suspects that are confirmed, and planned runs of a side in a block of each."""
+        """Return the suspects to confirm, and the planned runs of a side in a block of each."""
         baseline, ran = self.baseline.take(suspects), self.ran[suspects]
         runs = plan_runs(self.measure, baseline, ran)
         if np.isinf(self.measure.max_mde):

@@ -80,7 +80,7 @@ FAMILIES = (
 
 
 def concerns(noise: Noise, measure: Measure) -> bool:
-    """Return whether a family says something about a measure that another one does not."""
+    """Return whether a family tests something about a measure that no other family does."""
     if measure.scale == "log":
         # Speeds of processes are more alike, and a seed does not decide them.
         return not noise.ceiling and noise.spread < 1 and not noise.pairing
@@ -142,7 +142,7 @@ class Cases:
         return np.where(self.random.random(shape) < chance, np.nan, values)
 
     def take(self, chosen: NDArray[np.int64]) -> "Cases":
-        """Return the chosen cases, which go on where they are."""
+        """Return a subset that continues from its current state."""
         part = object.__new__(Cases)
         part.noise, part.measure, part.random = self.noise, self.measure, self.random
         part.level, part.deviation = self.level[chosen], self.deviation[chosen]

@@ -78,7 +78,7 @@ def search_commits(
         ends = [[_draw(tails, random) for _ in range(level_runs)] for _ in range(2)]
         try:
             search = Bisection(
-                [str(place) for place in range(COMMITS)],
+                [str(index) for index in range(COMMITS)],
                 touch_prior(touches.tolist() if informative else [False] * COMMITS),
                 good=ends[0],
                 bad=[value - lead for value in ends[1]],
@@ -87,23 +87,23 @@ def search_commits(
         except BisectionError:  # the two ends did not show the drop
             counts.append(0)
             continue
-        for place in np.flatnonzero(random.random(COMMITS) < skipped):
-            search.skip(str(place))
+        for index in np.flatnonzero(random.random(COMMITS) < skipped):
+            search.skip(str(index))
         while not search.done and (commit := search.next_commit):
             fallen = int(commit) >= culprit
             value = (-lead if fallen else 0.0) + _draw(tails, random)
             end: End = "bad" if fallen else "good"
             search.add(commit, value, end if repeating else "")
         counts.append(len(search.runs))
-        found = str(culprit) in search.suspects
-        right += found
-        sure += found and search.sure
+        is_right = str(culprit) in search.suspects
+        right += is_right
+        sure += is_right and search.sure
     return SearchTally(searches, right, sure, float(np.mean(counts)), max(counts))
 
 
 @dataclass(frozen=True)
 class DriftTally:
-    """What the drift net said.
+    """The reports of the drift net.
 
     Attributes:
         series: Series of nights.
@@ -123,7 +123,7 @@ class DriftTally:
 def net_drifts(
     noise: Noise, series: int, nights: int, slope: float, random: Generator
 ) -> DriftTally:
-    """Return how often the drift net reports series that stay, and that decline slowly.
+    """Return how often the drift net reports stable series, and slowly declining ones.
 
     Args:
         noise: Family of noise, of speeds.
@@ -142,7 +142,7 @@ def net_drifts(
         t = (baseline.center[:, None] - values) / errors
         crossings.append(cusum(drift_score(student.sf(t, baseline.degrees[:, None]))) >= LIMIT)
     # A report starts the sum anew; here every series is followed to its first one.
-    quiet, falling = (np.where(found.any(1), found.argmax(1) + 1, nights) for found in crossings)
+    quiet, falling = (np.where(over.any(1), over.argmax(1) + 1, nights) for over in crossings)
     reported = crossings[1].any(1)
     return DriftTally(
         series,

@@ -1,4 +1,4 @@
-"""Hold the statistics against their promises on every noise family."""
+"""Check the statistics' guarantees on every noise family."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -68,14 +68,14 @@ class FamilyResult:
 
 @dataclass(frozen=True)
 class Validation:
-    """All that was simulated.
+    """The results of all simulations.
 
     Attributes:
         cases: Cases of a night.
         nights: Nights of each family.
         seed: Seed of all draws.
         families: Results in the order of the families, quality before speed.
-        searches: Bisections by what they were like.
+        searches: Bisections by the name of their options in `SEARCHES`.
         drifts: Drift nets by family.
     """
 
@@ -88,7 +88,7 @@ class Validation:
 
     @property
     def broken(self) -> list[str]:
-        """Return the promises that are not kept, a line each."""
+        """Return a line for each promise that is not kept."""
         if bound(0, self.nights) > MAX_FALSE:
             return [
                 f"{self.nights} nights cannot show that alarms are rarer than {percent(MAX_FALSE)}"
@@ -130,7 +130,7 @@ UNINFORMED = "flat prior"
 
 
 class SearchOptions(TypedDict, total=False):
-    """What a bisection is like; see `search_commits`."""
+    """Options of a simulated bisection; see `search_commits`."""
 
     tails: float
     lead: float
@@ -155,7 +155,7 @@ _DRIFTING = ("normal", "t4", "outliers", "unequal", "autocorrelated")
 
 
 def count_of(measure: Measure, cases: int) -> int:
-    """Return how many cases, or datasets that they are the categories of, a night has."""
+    """Return the number of cases per night, or of datasets if dataset means are tested."""
     return max(1, cases // CATEGORIES) if measure == DATASET_MEAN else cases
 
 
@@ -170,7 +170,7 @@ def bound(alarming: int, nights: int) -> float:
 
 
 def percent(share: float) -> str:
-    """Return a share as people read it.
+    """Format a share as a percentage with three significant digits.
 
     >>> percent(0.0015)
     '0.15 %'
@@ -186,7 +186,7 @@ def validate(
     jobs: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Validation:
-    """Return what the simulation shows; the same for a seed, whatever the jobs.
+    """Run the simulations; the results depend on the seed, not on the number of jobs.
 
     Args:
         cases: Cases of a night.
@@ -194,7 +194,7 @@ def validate(
         families: Names of the families.
         seed: Seed of all draws.
         jobs: Processes.
-        progress: Told the parts done and all parts.
+        progress: Called with the number of finished parts and of all parts.
     """
     chosen = [noise for noise in FAMILIES if noise.name in families]
     drifting = [noise for noise in chosen if noise.name in _DRIFTING]
@@ -254,7 +254,7 @@ def _drift(noise: Noise, cases: int, seed: int) -> DriftTally:
 
 
 def _random(seed: int, *names: str) -> Generator:
-    """Return a source of draws of its own for each part, whatever else is simulated."""
+    """Return an independent random generator for the named part."""
     return np.random.default_rng([seed, crc32(" ".join(names).encode())])
 
 
@@ -275,7 +275,7 @@ def _broken(result: FamilyResult) -> Iterator[str]:
 
 
 def _is_below(drops: Detection) -> bool:
-    """Return whether too few drops alarm; of few drops, whether chance does not explain it."""
+    """Return whether too few drops alarm; if there are few, whether chance cannot explain it."""
     if drops.tried >= ENOUGH_DROPS:
         return drops.power < MIN_POWER
     test = binomtest(drops.caught, drops.tried, MIN_POWER, alternative="less")

@@ -14,11 +14,12 @@ from fake_records import make
 from page_records import HOSTILE, gallery, many, named, write
 
 from bench.__main__ import main
+from bench.aggregate.language import language
 from bench.page.cards import cards, moves
 from bench.page.markup import render
 from bench.page.page import index_page, write_page
 from bench.page.source import Source, page_name
-from bench.page.words import korean, words
+from bench.page.words import korean
 from bench.plots.run_plots import plot_learning_curve
 from bench.regression.ledger import Alarm, Ledger
 
@@ -276,7 +277,7 @@ def test_cards_name_the_best_the_fastest_near_it_and_what_moved(tmp_path):
     )
     quick = make("rd_resnet18", auroc=0.1, finished="2026-04", recipe="shorter")
     source = Source([write([*records, old, new, quick], tmp_path)])
-    text = render(cards(source, words("en")))
+    text = render(cards(source))
     big = Tags(text.replace("<wbr>", "")).of("p")
     assert "<wbr>" in text
     assert big[0] == "padim_resnet18 pretrained"
@@ -296,7 +297,8 @@ def test_cards_say_that_a_row_ranks_alone(tmp_path, lang, words_of_it):
 
     def notes(records):
         source = Source([write(records, tmp_path)])
-        text = render(cards(source, words(lang)))
+        with language(lang):
+            text = render(cards(source))
         return [note for note in Tags(text).of("p") if note.endswith(words_of_it)]
 
     assert len(notes(one)) == 2  # the best and the fastest
@@ -322,13 +324,13 @@ def test_open_alarms_are_those_of_the_ledger(tmp_path):
         f"2026-03-01: {case}, score.image_auroc worse by 1.23 points",
     ]
     for alarm in ledger.open():
-        ledger.judge(alarm, "fixed", "in the next commit")
+        ledger.add_verdict(alarm, "fixed", "in the next commit")
     assert alarms_card(file) == ["none", "confirmed regressions without a verdict: 0 of 2"]
 
 
 def alarms_card(file):
     """Texts of the card of open alarms."""
-    section = cards(Source([file]), words("en"))
+    section = cards(Source([file]))
     (card,) = [card for card in section if card.findtext("h3") == "Open alarms"]
     return [text.text for text in card.iter("p")]
 

@@ -167,8 +167,8 @@ def test_an_open_alarm_is_not_duplicated_and_a_judged_one_counts(tmp_path):
     assert not ledger.raise_alarm(alarm(head="c" * 40))  # open since b
     assert ledger.raise_alarm(alarm(quantity="train_images_per_s"))
     first, second = ledger.open()
-    ledger.judge(first, "fixed", "commit c")
-    ledger.judge(second, "false", "a neighbor")
+    ledger.add_verdict(first, "fixed", "commit c")
+    ledger.add_verdict(second, "false", "a neighbor")
     again = Ledger(tmp_path)
     assert again.open() == []
     assert [one.verdict for one in again.alarms] == ["fixed", "false"]
@@ -181,7 +181,7 @@ def test_a_verdict_is_one_of_three(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.raise_alarm(alarm())
     with pytest.raises(ValueError, match="accepted, fixed, false"):
-        ledger.judge(alarm(), "maybe", "")
+        ledger.add_verdict(alarm(), "maybe", "")
 
 
 def test_alarms_and_verdicts_of_another_version_are_ignored_and_counted(tmp_path):

@@ -22,7 +22,7 @@ from bench.regression.fresh import FreshRun
 from bench.regression.ledger import Ledger
 from bench.regression.night_report import night_report
 from bench.regression.remember import remember
-from bench.regression.verdicts import judge
+from bench.regression.verdicts import evaluate_night
 from bench.store import Store
 
 
@@ -118,7 +118,7 @@ def test_a_speed_lost_on_a_busy_night_is_confirmed_on_the_next(monkeypatch, cont
     for day, busy in ((9, True), (10, False)):
         tonight = [at("b" * 40, day, busy)]
         night = replace(night_of(tmp_path, tonight), name=str(day), findings=[])
-        verdicts = judge(tonight, night, baselines, context, print)
+        verdicts = evaluate_night(tonight, night, baselines, context, print)
         remember(verdicts, baselines, ledger)
     (alarm,) = ledger.alarms
     assert (alarm.quantity, alarm.base) == (LATENCY, "a" * 40)
@@ -148,7 +148,7 @@ def test_code_that_is_edited_during_a_night_confirms_nothing(
     worse = {"auroc": 0.5} if kind == "fixed" else {"latency": 20.0}
     tonight = [record(**worse, commit="b" * 40, finished="2026-01-02T00:00:00+00:00")]
     context = replace(context, commit=commit)
-    found = judge(tonight, night_of(tmp_path, tonight), baselines, context, print).findings
+    found = evaluate_night(tonight, night_of(tmp_path, tonight), baselines, context, print).findings
     assert set(seen) == {commit}
     edited = {
         "the code was edited before the confirming runs" in finding.method for finding in found
@@ -171,7 +171,7 @@ def test_a_quantity_that_disappears_is_invalid(context, tmp_path, lacking, asked
     reasons = {LATENCY: "this would have exceeded the limit"}
     late = "2026-01-02T00:00:00+00:00"
     tonight = [record(finished=late, asked=asked, reasons=reasons, **lacking)]
-    verdicts = judge(tonight, night_of(tmp_path, tonight), baselines, context, print)
+    verdicts = evaluate_night(tonight, night_of(tmp_path, tonight), baselines, context, print)
     assert [(f.quantity, f.outcome) for f in verdicts.findings] == [
         (name, "invalid") for name in missing
     ]
@@ -224,7 +224,9 @@ def test_a_case_that_no_longer_finishes_is_bisected_from_its_newest_commit(
     monkeypatch.setattr(confirmation, "run_fresh", fresh)
     broken = record(status="failed")
     remember(
-        judge([broken], night_of(tmp_path, [broken]), baselines, context, print), baselines, ledger
+        evaluate_night([broken], night_of(tmp_path, [broken]), baselines, context, print),
+        baselines,
+        ledger,
     )
     (alarm,) = ledger.alarms
     assert (alarm.quantity, alarm.base) == (FINISHES, "b" * 40)
@@ -234,7 +236,7 @@ def test_a_large_loss_that_one_seed_cannot_judge_is_on_the_page(context, tmp_pat
     baselines = Baselines(tmp_path)
     baselines.add([run_of(make("stfpm_resnet18", auroc=0.9, images=None))])
     tonight = [make("stfpm_resnet18", auroc=0.87, finished="2026-01-02T00:00:00+00:00")]
-    verdicts = judge(tonight, night_of(tmp_path, tonight), baselines, context, print)
+    verdicts = evaluate_night(tonight, night_of(tmp_path, tonight), baselines, context, print)
     (found,) = [f for f in verdicts.findings if f.quantity == "score.image_auroc"]
     assert found.outcome == "underpowered"
     assert "more runs tell" in found.method
@@ -245,7 +247,7 @@ def test_a_throttled_night_judges_no_speed_and_keeps_its_qualities(context, tmp_
     baselines.add([run_of(record(latency=10 + 0.01 * number)) for number in range(8)])
     hot = record(latency=20.0, finished="2026-01-02T00:00:00+00:00")
     hot.environment["throttled"] = True
-    verdicts = judge([hot], night_of(tmp_path, [hot]), baselines, context, print)
+    verdicts = evaluate_night([hot], night_of(tmp_path, [hot]), baselines, context, print)
     (found,) = verdicts.findings
     assert (found.quantity, found.outcome) == (LATENCY, "invalid")
     assert verdicts.exit_code == 11
@@ -267,7 +269,7 @@ def test_a_gain_that_is_lost_again_is_suspect(context, tmp_path):
     for day, latency in enumerate((6.5, 6.5, 6.5, 9.7), start=9):
         tonight = [at(latency, day)]
         night = replace(night_of(tmp_path, tonight), name=f"2026-01-{day:02}", findings=[])
-        verdicts = judge(tonight, night, baselines, context, print)
+        verdicts = evaluate_night(tonight, night, baselines, context, print)
         remember(verdicts, baselines, ledger)
         outcomes.append(baselines.runs[-1].outcome)
     assert outcomes == ["improved", "improved", "improved", "suspect"]
@@ -294,7 +296,7 @@ def test_a_gain_of_a_model_without_randomness_that_is_lost_again_is_suspect(
         moment = f"2026-01-{number + 1:02}T00:00:00+00:00"
         tonight = [record(auroc, finished=moment)]
         night = replace(night_of(tmp_path, tonight), name=moment[:10], findings=[])
-        remember(judge(tonight, night, baselines, context, print), baselines, ledger)
+        remember(evaluate_night(tonight, night, baselines, context, print), baselines, ledger)
         outcomes.append(baselines.runs[-1].outcome)
     assert outcomes == ["first", "improved", "suspect"]
 
@@ -306,7 +308,7 @@ def test_a_canary_that_was_slowed_does_not_say_that_the_machine_changed(context,
     canary = record(latency=12.0, finished="2026-01-02T00:00:00+00:00")
     canary.environment |= {"exclusive": True, "busy": False} | slowed
     night = night_of(tmp_path, [canary], "canary")
-    notes = judge([canary], night, baselines, replace(context, busy=False), print).notes
+    notes = evaluate_night([canary], night, baselines, replace(context, busy=False), print).notes
     assert any("ENV-SHIFT" in note for note in notes) == (not slowed)
 
 
@@ -353,13 +355,13 @@ def test_uncommitted_code_of_a_case_raises_no_alarm(
     Store(context.settings.runs_dir).keep_code(Fingerprint("a" * 8, {"models/dfm.py": "1"}))
     broken = replace(worse, status="failed", outcome="crash", error={"message": "it broke"})
     night = night_of(tmp_path, [worse], dirty=True)
-    verdicts = judge([worse], night, baselines, context, print)
+    verdicts = evaluate_night([worse], night, baselines, context, print)
     assert bool(confirmed) == judged
     assert verdicts.exit_code == 0
     if not judged:
         found = [f for f in verdicts.findings if f.quantity == "score.image_auroc"]
         assert [f.outcome for f in found] == ["suspect"]
         assert "uncommitted changes" in found[0].method
-        (failed,) = judge([broken], night, baselines, context, print).findings[-1:]
+        (failed,) = evaluate_night([broken], night, baselines, context, print).findings[-1:]
         assert (failed.quantity, failed.outcome) == (FINISHES, "invalid")
         assert "uncommitted changes" in failed.method

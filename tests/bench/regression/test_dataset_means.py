@@ -10,7 +10,7 @@ from fake_records import make
 from bench.regression import confirmation
 from bench.regression.baselines import run_of
 from bench.regression.compare import Pair, screen_all
-from bench.regression.confirmation import _judged, base_of
+from bench.regression.confirmation import _with_block_verdict, base_of
 from bench.regression.dataset_means import (
     dataset_means,
     drift_name,
@@ -209,11 +209,15 @@ def test_fresh_runs_of_all_categories_confirm_the_mean(drop, outcome):
 
     blocks = [{"A": side(0.0), "B": side(drop)} for _ in range(2)]
     suspect = replace(screen.findings[0], outcome="suspect")
-    found = _judged(suspect, (DATASET_MEAN, screen.baseline, 1), blocks, len(mean.cases))
+    found = _with_block_verdict(
+        suspect, (DATASET_MEAN, screen.baseline, 1), blocks, len(mean.cases)
+    )
     assert found.outcome == outcome
     assert "10 fresh runs of either side" in found.method
     assert found.base == pytest.approx(0.9 + 0.005 * 7, abs=0.001)
     assert found.low < drop < found.high
     lacking = [{"A": side(0.0), "B": [FreshRun(None, "it broke", Path()), *side(drop)[1:]]}]
-    whole = _judged(suspect, (DATASET_MEAN, screen.baseline, 1), lacking, len(mean.cases))
+    whole = _with_block_verdict(
+        suspect, (DATASET_MEAN, screen.baseline, 1), lacking, len(mean.cases)
+    )
     assert whole.outcome == "ok"  # four seeds are complete, and one block is no alarm

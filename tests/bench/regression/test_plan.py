@@ -23,7 +23,7 @@ from bench.regression.ledger import Alarm, Ledger
 from bench.regression.night import Nightly
 from bench.regression.plan import NightOptions, Plan, make_plan
 from bench.regression.remember import remember
-from bench.regression.verdicts import judge
+from bench.regression.verdicts import evaluate_night
 from bench.run.inputs import Finder
 from bench.run.job import RecipeError, now
 from bench.selection import all_cases, matching
@@ -256,7 +256,7 @@ def test_an_accepted_case_begins_its_baseline_with_the_run_it_has(place, tmp_pat
     night = Night("2026-06-01", tmp_path / "x.jsonl", "2026-06-01", None, None, "all", made)
     baselines = Baselines(results)
     context = ConfirmationContext(finder.settings, tmp_path, tmp_path)
-    remember(judge(records, night, baselines, context, print), baselines, Ledger(results))
+    remember(evaluate_night(records, night, baselines, context, print), baselines, Ledger(results))
     assert [run.outcome for run in Baselines(results).segment(name)] == ["first"]
     assert plan(place).planned == []
 
@@ -341,7 +341,7 @@ def test_a_killed_night_goes_on_with_the_same_recipe_data_and_weights_alone(
     monkeypatch.setattr(Finder, "job", found)
     again = nightly(place, [])._night("all")
     assert (again.name == night.name) == (not part)
-    assert again.judged == (set() if part else {name})
+    assert again.evaluated == (set() if part else {name})
 
 
 def test_a_night_takes_no_record_of_a_session_of_another_size(place):

@@ -20,7 +20,7 @@ from bench.regression.journal import Journals
 from bench.regression.ledger import Alarm, Ledger
 from bench.regression.plan import Plan
 from bench.regression.remember import remember
-from bench.regression.verdicts import Verdicts, judge
+from bench.regression.verdicts import Verdicts, evaluate_night
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_night_without_a_value_keeps_the_sum_of_a_quantity(context, tmp_path):
     baselines.add([replace(run, night=str(n), drift=drift) for n, run in enumerate(before)])
     tonight = [record(measurements={BYTES: 60.0 * 2**20}, finished=late)]
     night = night_of(tmp_path, tonight)
-    remember(judge(tonight, night, baselines, context, print), baselines, Ledger(tmp_path))
+    remember(evaluate_night(tonight, night, baselines, context, print), baselines, Ledger(tmp_path))
     assert LATENCY not in baselines.runs[-1].values
     assert baselines.runs[-1].drift == drift
 
@@ -78,7 +78,7 @@ def test_the_drift_of_a_mean_adds_up_over_nights(monkeypatch, context, tmp_path)
     for day in (5, 6):
         tonight = records(day, 0.01)
         night = replace(night_of(tmp_path, tonight), name=f"2026-01-0{day}")
-        verdicts = judge(tonight, night, baselines, context, print)
+        verdicts = evaluate_night(tonight, night, baselines, context, print)
         remember(verdicts, baselines, Ledger(tmp_path))
         (note,) = [note for note in verdicts.notes if note.startswith(f"{mean}: {quantity} has")]
         assert note.endswith(
@@ -125,10 +125,10 @@ def test_a_killed_night_judges_a_configuration_again_unless_all_of_it_was_writte
     with monkeypatch.context() as full:
         full.setattr(journal, "append_object", full_disk)
         with pytest.raises(OSError, match="No space"):
-            judge(tonight, night, baselines, context, print)
+            evaluate_night(tonight, night, baselines, context, print)
     for _ in range(2):  # what was written whole is not judged again
         night = journals.unfinished()
-        verdicts = judge(tonight, night, baselines, context, print)
+        verdicts = evaluate_night(tonight, night, baselines, context, print)
         outcomes = {finding.quantity: finding.outcome for finding in verdicts.findings}
         assert outcomes["score.image_auroc"] == "regressed"
         assert outcomes[LATENCY] == "improved"
@@ -168,7 +168,7 @@ def test_a_loss_that_is_gone_with_the_same_code_was_not_fixed(
             error = {"message": "it broke"}
             tonight = replace(tonight, status="failed", outcome="crash", error=error)
         night = replace(night_of(tmp_path, [tonight]), name=f"2026-01-0{day}", findings=[])
-        verdicts = judge([tonight], night, baselines, context, print)
+        verdicts = evaluate_night([tonight], night, baselines, context, print)
         remember(verdicts, baselines, ledger)
     assert {alarm.quantity == FINISHES for alarm in ledger.alarms} == {broken}
     assert {alarm.verdict for alarm in ledger.alarms} == {verdict}
@@ -185,7 +185,7 @@ def test_a_category_that_keeps_a_mean_from_being_formed_is_named(context, tmp_pa
     late = "2026-01-02T00:00:00+00:00"
     tonight = [make("stfpm_resnet18", data=data, finished=late) for data in parts[1:]]
     night = night_of(tmp_path, tonight, reason)
-    verdicts = judge(tonight, night, baselines, context, print)
+    verdicts = evaluate_night(tonight, night, baselines, context, print)
     grid = "stfpm_resnet18-surface.grid-default-pretrained"
     assert verdicts.incomplete == ({grid.replace("grid", "mean_of_3"): [grid]} if named else {})
 
@@ -218,7 +218,7 @@ def test_only_runs_under_its_own_conditions_close_an_alarm(
     assert not ledger.raise_alarm(replace(alarm, head="c" * 40))
     tonight = [record(finished="2026-01-09T00:00:00+00:00")]
     remember(
-        judge(tonight, night_of(tmp_path, tonight), Baselines(tmp_path), context, print),
+        evaluate_night(tonight, night_of(tmp_path, tonight), Baselines(tmp_path), context, print),
         Baselines(tmp_path),
         ledger,
     )
