@@ -6,7 +6,7 @@ _MAX_BYTES = 255
 _DIGITS = 8
 
 
-def shortened(stem: str, others: int) -> str:
+def truncated_stem(stem: str, others: int) -> str:
     """Return the stem of a file name, cut if it is too long; a hash keeps cut ones apart.
 
     Args:
@@ -14,7 +14,7 @@ def shortened(stem: str, others: int) -> str:
         others: Number of bytes that the rest of the name takes.
 
     Example:
-        >>> shortened("part", 4), len(shortened(100 * "가", 4).encode()) <= 251
+        >>> truncated_stem("part", 4), len(truncated_stem(100 * "가", 4).encode()) <= 251
         ('part', True)
     """
     data = stem.encode("utf-8", "surrogateescape")

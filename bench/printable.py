@@ -1,4 +1,4 @@
-"""Text that stays on one line and shows every character."""
+"""Text for one line: it shows every character and, where it is too long, is cut in the middle."""
 
 
 def printable(text: object) -> str:
@@ -17,3 +17,16 @@ def printable(text: object) -> str:
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def elide_middle(text: str, length: int) -> str:
+    """Return text of at most a number of characters, cut in the middle; at least three are left.
+
+    Example:
+        >>> elide_middle("padim_resnet18-mvtec.bottle", 11)
+        'padim…ottle'
+    """
+    if len(text) <= length:
+        return text
+    end = max(1, (length - 1) // 2)
+    return f"{text[: max(1, length - 1 - end)]}…{text[-end:]}"

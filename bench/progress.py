@@ -7,6 +7,7 @@ from typing import Any
 
 from _pytest.terminal import TerminalReporter
 
+from bench.printable import elide_middle
 from bench.record import Record
 from bench.studies import ranking_of
 
@@ -118,7 +119,7 @@ class Progress:
         if self._terminal is None or not self._live:
             return self._case
         room = self._terminal._tw.fullwidth - 1
-        return _shortened(self._case, room - len(f"{self._head()}  {rest}"))
+        return elide_middle(self._case, room - len(f"{self._head()}  {rest}"))
 
     def _eta(self, elapsed: float, phase_left: float | None) -> str:
         """Return the time left, from the mean of the session's cases; empty in the first."""
@@ -195,18 +196,6 @@ class _Pace:
 def _is_live(terminal: TerminalReporter | None) -> bool:
     """Return whether a line can be overwritten; colors may be off there and on in a file."""
     return terminal is not None and terminal.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _shortened(text: str, length: int) -> str:
-    """Return text of at most some characters, cut in the middle; at least three are left.
-
-    >>> _shortened("padim_resnet18-mvtec.bottle", 11)
-    'padim…ottle'
-    """
-    if len(text) <= length:
-        return text
-    end = max(1, (length - 1) // 2)
-    return f"{text[: max(1, length - 1 - end)]}…{text[-end:]}"
 
 
 def _duration(seconds: float) -> str:

@@ -83,10 +83,10 @@ def _is_timed(name: str) -> bool:
 
 def _threads(record: Record) -> tuple[int, int]:
     """Return the threads and cores of a run on the CPU; zeros on another device or if unknown."""
-    found = record.environment
-    if found.get("device", "cpu") != "cpu":
+    environment = record.environment
+    if environment.get("device", "cpu") != "cpu":
         return 0, 0
-    return int(found.get("threads") or 0), int(found.get("cores") or 0)
+    return int(environment.get("threads") or 0), int(environment.get("cores") or 0)
 
 
 def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
@@ -98,12 +98,12 @@ def comparable_runs(records: Iterable[Record]) -> list[ComparableRuns]:
     pictures before one with procedural textures, then the newest. So a quick look never hides a
     whole run, and replicates of two versions are never averaged.
     """
-    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    sections: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in sorted((r for r in records if r.status == "ok"), key=recency_key):
-        found[record.key.profile, _environment(record)].append(record)
-    order = [*PROFILES, *sorted({profile for profile, _ in found} - PROFILES.keys())]
-    places = sorted(found, key=lambda place: (order.index(place[0]), place[1]))
-    return [_comparable(*place, found[place]) for place in places]
+        sections[record.key.profile, _environment(record)].append(record)
+    order = [*PROFILES, *sorted({profile for profile, _ in sections} - PROFILES.keys())]
+    keys = sorted(sections, key=lambda key: (order.index(key[0]), key[1]))
+    return [_comparable(*key, sections[key]) for key in keys]
 
 
 def newest_runs(records: Iterable[Record]) -> dict[tuple[str, str, str], Record]:

@@ -22,7 +22,7 @@ def mode_words(multi_class: bool, shots: int, supervised: bool) -> str:
 
 
 def is_usual(record: Record) -> bool:
-    """Return whether a record is of one model per category, trained on all its normal images."""
+    """Return whether a run trained one model per category, on all of its normal images."""
     several = record.categories or record.case.shots is not None
     return not several and not is_supervised(record)
 

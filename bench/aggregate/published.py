@@ -97,7 +97,7 @@ def against_published(
 
 
 def _is_within_crop(reference: Reference, metric: str) -> bool:
-    """Return whether a published value is of the pixels of a center crop alone.
+    """Return whether a published value covers only the pixels of a center crop.
 
     Scores of images are of all images on both sides, also of those whose defect was cut away.
     """

@@ -41,8 +41,8 @@ _INTERVAL = 2 * NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
-class Place:
-    """A row with its place in the table.
+class RankedRow:
+    """A row of a table with its rank.
 
     Attributes:
         rank: ``1``, ``1–3`` for a row that may be anything from first to third, or a dash.
@@ -62,9 +62,9 @@ class Place:
         return not self.reasons
 
 
-def like_the_best(places: Iterable[Place]) -> int:
+def like_the_best(rows: Iterable[RankedRow]) -> int:
     """Return how many ranked rows are not shown to differ from the best, itself included."""
-    return sum(place.p is None or place.p >= SIGNIFICANCE for place in places if place.ranked)
+    return sum(each.p is None or each.p >= SIGNIFICANCE for each in rows if each.ranked)
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,12 @@ class Ranking:
     """The rows of a table in order, and how the ranks came about.
 
     Attributes:
-        places: The ranked rows, best first, then the others, best first.
+        rows: The ranked rows, best first, then the others, best first.
         method: The test in a sentence; empty where fewer than two rows rank.
     """
 
-    places: list[Place]
+    rows: list[RankedRow]
     method: str = ""
-
-
-def places(rows: Sequence[Row]) -> list[Place]:
-    """Return the ranked rows, best first, then the others, best first; see `rank_rows`."""
-    return rank_rows(rows).places
 
 
 def rank_rows(rows: Sequence[Row]) -> Ranking:
@@ -106,17 +101,17 @@ def rank_rows(rows: Sequence[Row]) -> Ranking:
         for row, reasons in zip(ordered, own, strict=True)
     ]
     ranked = [row for row, reasons in whole if not reasons]
-    rest = [Place(row, EMPTY, reasons) for row, reasons in whole if reasons]
-    found = _rank(ranked)
-    if any(place.reasons for place in found.places):  # all of them, for lack of evidence
-        rest = sorted([*found.places, *rest], key=lambda place: _best_first(place.row))
-        return replace(found, places=rest)
-    return replace(found, places=[*found.places, *rest])
+    rest = [RankedRow(row, EMPTY, reasons) for row, reasons in whole if reasons]
+    ranking = _rank(ranked)
+    if any(each.reasons for each in ranking.rows):  # all of them, for lack of evidence
+        rest = sorted([*ranking.rows, *rest], key=lambda each: _best_first(each.row))
+        return replace(ranking, rows=rest)
+    return replace(ranking, rows=[*ranking.rows, *rest])
 
 
 def _rank(rows: Sequence[Row]) -> Ranking:
     if len(rows) < 2:
-        return Ranking([Place(row, "1") for row in rows])
+        return Ranking([RankedRow(row, "1") for row in rows])
     if len(rows[0].categories) > 1:
         return _over_categories(rows)
     return _over_images(rows)
@@ -182,7 +177,7 @@ def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
     p = [None, *(float(value) for value in tested.p[0, 1:])]
     pairs = len(rows) * (len(rows) - 1) // 2
     return Ranking(
-        [Place(row, rank, p=value) for row, rank, value in zip(rows, ranges, p, strict=True)],
+        [RankedRow(row, rank, p=value) for row, rank, value in zip(rows, ranges, p, strict=True)],
         say(
             "{method}; corrected by Holm (comparisons: {count})"
             if tested.family == pairs
@@ -195,7 +190,7 @@ def _ranking(rows: Sequence[Row], tested: PairTests, method: str) -> Ranking:
 
 
 def _unranked(rows: Sequence[Row], reason: str) -> Ranking:
-    return Ranking([Place(row, EMPTY, (reason,)) for row in rows])
+    return Ranking([RankedRow(row, EMPTY, (reason,)) for row in rows])
 
 
 def _signed_mean(row: Row) -> float:

@@ -194,16 +194,16 @@ class Table:
         return mode_words(self.multi_class, self.shots, self.supervised)
 
     @property
-    def place(self) -> str:
+    def data_title(self) -> str:
         """Return ``dataset.category``, with the mode of its cases."""
-        place = ".".join(filter(None, (self.dataset, self.category)))
-        return ", ".join(filter(None, (place, self.mode)))
+        data = ".".join(filter(None, (self.dataset, self.category)))
+        return ", ".join(filter(None, (data, self.mode)))
 
     @property
     def title(self) -> str:
-        """Return its place; for a mean, also the number of categories."""
+        """Return the title of its data; for a mean, with the number of categories."""
         if self.category != MEAN:
-            return self.place
+            return self.data_title
         name = ", ".join(filter(None, (self.dataset, self.mode)))
         return say("{name}: mean over {count} categories", name=name, count=len(self.shared))
 
@@ -215,15 +215,15 @@ def tables(records: Iterable[Record], study: Study) -> Iterator[Table]:
     """
     every = lines_of(by_category(records))
     for (dataset, multi_class, shots, supervised), own in _grouped(every, ("dataset", *MODE)):
-        place = study, str(dataset)
+        start = study, str(dataset)
         whole, count, labeled = bool(multi_class), int(shots), bool(supervised)
         categories = _grouped(own, ("category",))
         if len(categories) > 1:
             rows, partial, shared = mean_rows(own, study)
-            yield Table(*place, MEAN, _records(own), rows, partial, shared, whole, count, labeled)
+            yield Table(*start, MEAN, _records(own), rows, partial, shared, whole, count, labeled)
         for (category,), part in categories:
             rows = _rows(part, study)
-            yield Table(*place, str(category), _records(part), rows, (), (), whole, count, labeled)
+            yield Table(*start, str(category), _records(part), rows, (), (), whole, count, labeled)
 
 
 def category_rows(records: Iterable[Record], study: Study) -> list[Row]:

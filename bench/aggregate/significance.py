@@ -150,10 +150,10 @@ def over_blocks(values: Floats) -> Floats:
     """
     count, means = len(values), values.mean(1)
     first, second = np.triu_indices(count, 1)
-    balance, found = signed_rank_test(values[first] - values[second])
-    found[np.sign(balance) != np.sign(means[first] - means[second])] = 1.0
+    balance, pair_p = signed_rank_test(values[first] - values[second])
+    pair_p[np.sign(balance) != np.sign(means[first] - means[second])] = 1.0
     p = np.ones((count, count))
-    p[first, second] = p[second, first] = found
+    p[first, second] = p[second, first] = pair_p
     return p
 
 

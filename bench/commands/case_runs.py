@@ -15,18 +15,18 @@ _SUFFIXES = {".pth", ".pt", ".pt2", ".onnx"}
 
 
 def id_with(part: str, ids: Collection[str]) -> str | None:
-    """Return the id that a text is, or the only one that it is a part of; None if there is none.
+    """Return the id equal to the text, or else the only id that contains it; None if none does.
 
     Raises:
-        CommandError: Several ids have it.
+        CommandError: Several ids contain it.
     """
-    found = ids_with(part, ids)
-    if len(found) > 1:
+    matches = ids_with(part, ids)
+    if len(matches) > 1:
         raise CommandError(
-            f"Wanted one case, found {len(found)} with {part} in their id: {listed(found)}. Name "
-            "one of them."
+            f"Wanted one case, found {len(matches)} with {part} in their id: {listed(matches)}. "
+            "Name one of them."
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def runs_of(
@@ -100,7 +100,7 @@ def model_file(given: Path, records: Path = RECORDS) -> Path:
 
 
 def _no_model(name: str, runs: "Sequence[FinishedRun]", saved: "Sequence[FinishedRun]") -> str:
-    """Return a message that no case with a text in its id has a saved model, and which have one."""
+    """Return an error: no case whose id contains the name has a saved model; list those that do."""
     from bench.report.repeat import repeat_command
 
     others = f" Saved models: {listed(_ids(saved))}." if saved else ""

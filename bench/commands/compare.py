@@ -64,10 +64,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _whole_id(name: str, runs: "Sequence[FinishedRun]", profile: str | None) -> str:
-    """Return the id that a name is a part of, before all that of a case with a finished run.
+    """Return the id that contains the name, preferring cases with a finished run.
 
     Raises:
-        CommandError: Several cases have it in their id.
+        CommandError: Several ids contain it.
     """
     known = {run.record.key.id for run in runs}
     if name in known:

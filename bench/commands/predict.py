@@ -299,36 +299,36 @@ def _anomaly_lines(
         raise CommandError(str(error)) from None
     _say(metadata.case, rule)
     pictures = _pictures(options, scorer, own, rule)
-    places: dict[str, str] = {}
+    taken: dict[str, str] = {}
 
     def line(result: "Scored") -> dict[str, Any]:
         score, values = result.scores[head], result.maps.get(head)
         if pictures is not None and values is not None:
-            place = _place(result.frame, places)
-            pictures.draw(result.data, result.frame.path, values, place)
-        found = None
+            stem = _picture_stem(result.frame, taken)
+            pictures.draw(result.data, result.frame.path, values, stem)
+        defects = None
         if values is not None and rule.map_threshold is not None:
-            found = regions(values, rule.map_threshold, metadata.preprocessing, result.size)
+            defects = regions(values, rule.map_threshold, metadata.preprocessing, result.size)
         return {
             "image": printable(result.frame.name),
             "score": score if math.isfinite(score) else None,
             "score01": score01(own, score),
             "label": rule.label(score),
             "threshold": rule.threshold,
-            "regions": found,
+            "regions": defects,
             "ms": round(result.ms, 3),
         }
 
     return line
 
 
-def _place(frame: "Frame", taken: dict[str, str]) -> str:
+def _picture_stem(frame: "Frame", taken: dict[str, str]) -> str:
     """Return the path of an image's pictures, numbered if another image has the same name."""
-    place, number = frame.place, 1
-    while taken.setdefault(place, frame.name) != frame.name:
+    stem, number = frame.picture_stem, 1
+    while taken.setdefault(stem, frame.name) != frame.name:
         number += 1
-        place = f"{frame.place}-{number}"
-    return place
+        stem = f"{frame.picture_stem}-{number}"
+    return stem
 
 
 def _pictures(
@@ -382,12 +382,12 @@ def _sensitivity(text: str) -> "Sensitivity":
 
     quantile, _, margin = text.partition("x")
     try:
-        found = Sensitivity(float(quantile), float(margin or 1))
+        sensitivity = Sensitivity(float(quantile), float(margin or 1))
     except ValueError:
-        found = Sensitivity(math.nan)
-    if not (0 < found.quantile < 1 and 0 < found.margin < math.inf):
+        sensitivity = Sensitivity(math.nan)
+    if not (0 < sensitivity.quantile < 1 and 0 < sensitivity.margin < math.inf):
         raise argparse.ArgumentTypeError(
             f"wanted a quantile between 0 and 1, optionally a margin above 0, such as 0.99 or "
             f"0.99x1.2, found '{text}'"
         )
-    return found
+    return sensitivity

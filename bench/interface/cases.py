@@ -40,15 +40,19 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Places:
-    """The available datasets, and where they were looked for."""
+class AvailableDatasets:
+    """The datasets on disk, and the folders that were searched for them."""
 
     found: Mapping[str, FoundDataset]
     folders: Sequence[Path]
 
 
 def cases_of(
-    datasets: Names, categories: Names | None, models: Names, variant: Variant, places: Places
+    datasets: Names,
+    categories: Names | None,
+    models: Names,
+    variant: Variant,
+    available: AvailableDatasets,
 ) -> list[Case]:
     """Return a case for every dataset, category and model, in this order.
 
@@ -59,10 +63,10 @@ def cases_of(
         TrainingError: A name is unknown; the message has the nearest ones.
     """
     cases: dict[Case, None] = {}
-    for dataset in (_dataset(name, places) for name in _listed(datasets)):
-        entries = _models(models, _task(dataset, places), variant)
+    for dataset in (_dataset(name, available) for name in _listed(datasets)):
+        entries = _models(models, _task(dataset, available), variant)
         for category, (entry, recipe) in product(
-            _categories(dataset, categories, variant, places), entries
+            _categories(dataset, categories, variant, available), entries
         ):
             case = Case(
                 model=entry.name,
@@ -78,32 +82,32 @@ def cases_of(
     return list(cases)
 
 
-def _dataset(name: str, places: Places) -> str:
+def _dataset(name: str, available: AvailableDatasets) -> str:
     wanted = folder_id(name)
-    if wanted in places.found:
+    if wanted in available.found:
         return wanted
     entry = entry_named(wanted)
     if entry is not None and entry.task != "texture":
         return entry.name
-    offered = {*places.found, *(n for n, e in DATASETS.items() if e.task != "texture")}
-    looked = ", ".join(map(str, places.folders)) or "nowhere: no dataset_dir was given"
+    offered = {*available.found, *(n for n, e in DATASETS.items() if e.task != "texture")}
+    looked = ", ".join(map(str, available.folders)) or "nowhere: no dataset_dir was given"
     raise TrainingError(
         f"dataset '{name}': {_meant(wanted, offered)} Found on disk: "
-        f"{', '.join(places.found) or 'none'} (looked in {looked}). Put its folder below "
+        f"{', '.join(available.found) or 'none'} (looked in {looked}). Put its folder below "
         "dataset_dir, in a layout that the README lists, or correct the name."
     )
 
 
-def _task(dataset: str, places: Places) -> Task:
-    found = places.found.get(dataset)
+def _task(dataset: str, available: AvailableDatasets) -> Task:
+    found = available.found.get(dataset)
     task = found.task if found else DATASETS[dataset].task
     return "classification" if task == "classification" else "anomaly"
 
 
 def _categories(
-    dataset: str, given: Names | None, variant: Variant, places: Places
+    dataset: str, given: Names | None, variant: Variant, available: AvailableDatasets
 ) -> list[str | None]:
-    found, entry = places.found.get(dataset), DATASETS.get(dataset)
+    found, entry = available.found.get(dataset), DATASETS.get(dataset)
     offered = tuple(found.categories) if found else entry.categories if entry else ()
     if not offered:  # a classification set
         if given is not None and [folder_id(name) for name in _listed(given)] != [ALL]:

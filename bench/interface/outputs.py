@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.case import Case
-from bench.file_names import shortened
+from bench.file_names import truncated_stem
 from bench.interface.threshold_report import Scores, threshold_report
 from bench.record import Record
 from datasets_lib.atomic import atomic_path
@@ -105,7 +105,7 @@ def _link_panels(panels: Path, folder: Path, stem: str) -> None:
     pictures = {}
     for file in sorted(panels.rglob(f"*{end}")):
         name = "_".join(file.relative_to(panels).with_suffix("").parts)
-        pictures[f"{start}{shortened(name, len(start) + len(end))}{end}"] = file
+        pictures[f"{start}{truncated_stem(name, len(start) + len(end))}{end}"] = file
     for old in folder.glob(f"{start}*{end}"):
         if old.name not in pictures:
             old.unlink()

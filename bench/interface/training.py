@@ -11,7 +11,7 @@ from bench.case import ALL, Case
 from bench.changes import checked_changes
 from bench.extensions import ExtensionError, load_extensions
 from bench.finished import Finished
-from bench.interface.cases import Names, Places, Variant, cases_of
+from bench.interface.cases import AvailableDatasets, Names, Variant, cases_of
 from bench.interface.console import Console
 from bench.interface.defaults import Globals, changed, get_globals, settings_of
 from bench.interface.errors import TrainingError
@@ -182,7 +182,9 @@ class _Session:
             found = available_datasets(settings.data_dirs)
         except (ExtensionError, DatasetError) as error:
             raise TrainingError(in_words(str(error))) from None
-        cases = cases_of(datasets, categories, models, variant, Places(found, settings.data_dirs))
+        cases = cases_of(
+            datasets, categories, models, variant, AvailableDatasets(found, settings.data_dirs)
+        )
         finder = Finder(settings, found, tapped_layers(cases))
         jobs = _jobs(finder, cases)
         if settings.resume_from is not None:

@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
 
+from bench.aggregate.language import language
 from bench.metrics.catalog import METRICS
 from bench.page.charts.curves import curve_chart
 from bench.page.markup import document, element
 from bench.page.source import Source, page_name, replicates_of
-from bench.page.words import Words, words
+from bench.page.words import t
 from bench.printable import printable
 from bench.record import Record
 from bench.report.finished_run import FinishedRun
@@ -41,31 +42,36 @@ def case_page(run: FinishedRun, source: Source, folder: Path, lang: str = "en") 
         folder: Folder of ``index.html``; the record's file and pictures within it are linked.
         lang: ``en`` or ``ko``.
     """
-    t, record = words(lang), run.record
+    with language(lang):
+        body = element("main", *_body(run, source, folder), class_="case")
+        return document(run.record.key.id, lang, [body], script=False)
+
+
+def _body(run: FinishedRun, source: Source, folder: Path) -> list[Element | None]:
+    record = run.record
     key = record.key
-    body = [
+    return [
         element("p", element("a", t("Back to the results"), href="../index.html")),
         element("h1", element("bdi", printable(key.id))),
         element("p", printable(f"{key.profile} · {record.outcome} · {record.finished}")),
-        _error(record, t),
+        _error(record),
         element("h2", t("Command")),
         element("pre", printable(repeat_command(record))),
-        *_metrics(record, t),
-        *(curves := list(_curves(record, t))),
-        *_pictures(run, source, folder, t, {_CURVE} if curves else set()),
+        *_metrics(record),
+        *(curves := list(_curves(record))),
+        *_pictures(run, source, folder, {_CURVE} if curves else set()),
         *_pairs(t("Thresholds"), _flat(record.thresholds)),
         *_pairs(t("Measurements"), _with_notes(record)),
         *_pairs(t("Seconds"), record.timings),
         *_pairs(t("Environment"), {**record.environment, **_code(record)}),
-        *_siblings(record, source, t),
-        *_record(run, folder, t),
+        *_siblings(record, source),
+        *_record(run, folder),
     ]
-    return document(key.id, lang, [element("main", *body, class_="case")], script=False)
 
 
 def pictures_of(run: FinishedRun) -> dict[str, Path]:
     """Return the pictures of a run that are on disk, by name; only files in its results folder."""
-    found = {}
+    pictures = {}
     root = run.folder.resolve()
     for name, relative in sorted(run.record.artifacts.items()):
         try:
@@ -74,8 +80,8 @@ def pictures_of(run: FinishedRun) -> dict[str, Path]:
         except (OSError, ValueError):  # not a valid file name
             continue
         if own:
-            found[name] = path
-    return found
+            pictures[name] = path
+    return pictures
 
 
 def _with_notes(record: Record) -> dict[str, Any]:
@@ -86,14 +92,14 @@ def _with_notes(record: Record) -> dict[str, Any]:
     }
 
 
-def _error(record: Record, t: Words) -> Element | None:
+def _error(record: Record) -> Element | None:
     if record.error is None:
         return None
     message = "\n".join(map(printable, record.error.get("message", "").split("\n")))
     return element("pre", f"{t('Error')}: {message}", class_="alarm")
 
 
-def _metrics(record: Record, t: Words) -> Iterator[Element]:
+def _metrics(record: Record) -> Iterator[Element]:
     """Yield a table of metrics for each head, with intervals and the reasons for empty values."""
     for head, values in metrics_in_order(record).items():
         rows = element("tbody")
@@ -122,12 +128,12 @@ def _metrics(record: Record, t: Words) -> Iterator[Element]:
         yield element("div", table, class_="scroll", tabindex="0", role="region", aria_label=head)
 
 
-def _curves(record: Record, t: Words) -> Iterator[Element]:
-    if chart := curve_chart(record.curve, t("Training loss"), t):
+def _curves(record: Record) -> Iterator[Element]:
+    if chart := curve_chart(record.curve, t("Training loss")):
         yield element("h2", t("Training loss"))
         yield chart
     metric = METRICS.get(RANKING[task_of(record)])
-    if metric and (chart := curve_chart(_scaled(record, metric.scale), metric.heading, t)):
+    if metric and (chart := curve_chart(_scaled(record, metric.scale), metric.heading)):
         yield element("h2", f"{metric.heading} ({t('after each epoch; not used for selection')})")
         yield chart
 
@@ -137,7 +143,7 @@ def _scaled(record: Record, scale: float) -> list[list[float]]:
 
 
 def _pictures(
-    run: FinishedRun, source: Source, folder: Path, t: Words, drawn: Collection[str]
+    run: FinishedRun, source: Source, folder: Path, drawn: Collection[str]
 ) -> Iterator[Element]:
     """Yield a run's pictures except those of what the page draws itself."""
     yield element("h2", t("Pictures"))
@@ -147,13 +153,13 @@ def _pictures(
             t("This run has no pictures here: another run of the same case wrote to its files."),
         )
         return
-    found = False
+    has_pictures = False
     for name, path in pictures_of(run).items():
         if name not in drawn and (address := _address(path, folder)):
-            found = True
+            has_pictures = True
             caption = element("figcaption", printable(name))
             yield element("figure", caption, element("img", src=address, alt=printable(name)))
-    if not found:
+    if not has_pictures:
         yield element(
             "p",
             t(
@@ -208,7 +214,7 @@ def _code(record: Record) -> dict[str, Any]:
     return {f"code {name}": value for name, value in record.code.items()}
 
 
-def _siblings(record: Record, source: Source, t: Words) -> Iterator[Element]:
+def _siblings(record: Record, source: Source) -> Iterator[Element]:
     if others := replicates_of(record, source):
         yield element("h2", t("Other replicates"))
         yield element("ul", *_links(others))
@@ -223,7 +229,7 @@ def _links(records: Iterable[Record]) -> Iterator[Element]:
         yield element("li", link, shown)
 
 
-def _record(run: FinishedRun, folder: Path, t: Words) -> Iterator[Element]:
+def _record(run: FinishedRun, folder: Path) -> Iterator[Element]:
     """Yield a link to the file of the record where it lies below the page, and the record."""
     yield element("h2", t("Record"))
     name = printable(run.file.name)

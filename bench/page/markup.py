@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
-from bench.printable import printable
+from bench.printable import elide_middle, printable
 
 Child = Element | str | None
 
@@ -53,16 +53,13 @@ def render(root: Element) -> str:
     return tostring(root, encoding="unicode", method="html")
 
 
-def shortened(text: str, length: int = 28) -> str:
-    """Return printable text of at most some characters, cut in the middle.
+def elided(text: str, length: int = 28) -> str:
+    """Return printable text of at most a number of characters, cut in the middle.
 
-    >>> shortened("rd_wide_resnet50_2.original", 12)
+    >>> elided("rd_wide_resnet50_2.original", 12)
     'rd_wid…ginal'
     """
-    text = printable(text)
-    if len(text) <= length:
-        return text
-    return f"{text[: length // 2]}…{text[-(length - length // 2 - 1) :]}"
+    return elide_middle(printable(text), length)
 
 
 def breakable(text: str) -> list[Child]:

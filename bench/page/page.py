@@ -16,7 +16,7 @@ from bench.page.markup import document, element
 from bench.page.questions import charts, history, legend
 from bench.page.source import Source, page_name
 from bench.page.table import results_table, row_keys
-from bench.page.words import Words, words
+from bench.page.words import t
 from bench.printable import printable
 from bench.report.finished_run import FinishedRun
 from datasets_lib.atomic import atomic_path
@@ -96,17 +96,21 @@ def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
         lang: ``en`` or ``ko``.
         linked: Whether runs have pages to link to.
     """
-    t = words(lang)
+    with language(lang):
+        return document(t("Results"), lang, _body(source, linked=linked), script=True)
+
+
+def _body(source: Source, *, linked: bool) -> list[Element | None]:
     keys = row_keys(source)
     body: list[Element | None] = [
         element("a", t("Skip to the table"), href="#leaderboard", class_="skip"),
-        element("header", element("h1", t("Results")), _about(source, t)),
+        element("header", element("h1", t("Results")), _about(source)),
     ]
-    main = element("main", cards(source, t))
+    main = element("main", cards(source))
     if source.groups:
         main.append(element("h2", t("Leaderboard"), id="leaderboard"))
-        main.append(_controls(t))
-        table = results_table(source, keys, t, linked=linked)
+        main.append(_controls())
+        table = results_table(source, keys, linked=linked)
         region = {
             "class_": "scroll",
             "tabindex": "0",
@@ -115,19 +119,19 @@ def index_page(source: Source, lang: str = "en", *, linked: bool = True) -> str:
         }
         main.append(element("div", table, **region))
         main.append(element("nav", class_="pages", aria_label=t("Pages"), hidden=True))
-    drawn = list(filter(_exists, (charts(question, keys, t) for question in source.questions)))
+    drawn = list(filter(_exists, (charts(question, keys) for question in source.questions)))
     if drawn:
-        main.extend([element("h2", t("Charts"), id="charts"), legend(t), *drawn])
-    rest = [history(source, t), _failed(source, t, linked=linked), _notes(t)]
+        main.extend([element("h2", t("Charts"), id="charts"), legend(), *drawn])
+    rest = [history(source), _failed(source, linked=linked), _notes()]
     main.extend(filter(_exists, rest))
-    return document(t("Results"), lang, [*body, main], script=True)
+    return [*body, main]
 
 
 def _exists(section: Element | None) -> TypeGuard[Element]:
     return section is not None  # an element without children is false
 
 
-def _about(source: Source, t: Words) -> Element:
+def _about(source: Source) -> Element:
     finished = [record for record in source.records if record.status == "ok"]
     if not finished:
         return element("p", t("No run has finished yet."))
@@ -143,7 +147,7 @@ def _about(source: Source, t: Words) -> Element:
     )
 
 
-def _controls(t: Words) -> Element:
+def _controls() -> Element:
     """Return the empty controls, which the script fills and shows; with the words it needs."""
     texts = {
         "all": t("All"),
@@ -164,7 +168,7 @@ def _controls(t: Words) -> Element:
     return element("div", id="controls", hidden=True, **data)
 
 
-def _failed(source: Source, t: Words, *, linked: bool) -> Element | None:
+def _failed(source: Source, *, linked: bool) -> Element | None:
     if not source.failed:
         return None
     machines = source.board.machines
@@ -180,7 +184,7 @@ def _failed(source: Source, t: Words, *, linked: bool) -> Element | None:
     return element("section", element("h2", t("Failed cases"), id="failed"), items)
 
 
-def _notes(t: Words) -> Element:
+def _notes() -> Element:
     notes: Sequence[str] = (
         t(
             "Quality is the mean over seeds with its 95 % interval (Student's t; on the logit "

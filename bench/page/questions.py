@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
+from bench.aggregate.ranking import RankedRow
 from bench.aggregate.rows import Row
 from bench.aggregate.significance import average_ranks, critical_difference, friedman_p
 from bench.aggregate.statistics import SIGNIFICANCE
@@ -16,7 +17,7 @@ from bench.page.charts.quality import MAX_DOTS, Key, axis_title, quality_chart, 
 from bench.page.charts.ranks import rank_diagram
 from bench.page.markup import element
 from bench.page.source import Question, Source
-from bench.page.words import Words
+from bench.page.words import t
 from bench.printable import printable
 from bench.studies import ranking_of
 
@@ -24,20 +25,20 @@ _LINES = 8
 """Maximum number of cases in a chart of history."""
 
 
-def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | None:
+def charts(question: Question, keys: Mapping[int, str]) -> Element | None:
     """Return the charts that a question's rows allow; None if there are none."""
-    placed = question.main.placed
+    rows = question.main.rows
 
-    def key(place: object) -> str:
-        return keys[id(place)]
+    def key(ranked_row: RankedRow) -> str:
+        return keys[id(ranked_row)]
 
     hint = ""
-    if len(placed) > MAX_DOTS:
-        hint = t("{shown} of {count} rows", shown=MAX_DOTS, count=len(placed))
+    if len(rows) > MAX_DOTS:
+        hint = t("{shown} of {count} rows", shown=MAX_DOTS, count=len(rows))
     figures = [
-        _figure(t("Quality with its 95 % interval"), hint, quality_chart(placed, key, t)),
-        _figure(t("Quality against speed"), "", speed_chart(placed, key, t)),
-        *_over_categories(question, key, t),
+        _figure(t("Quality with its 95 % interval"), hint, quality_chart(rows, key)),
+        _figure(t("Quality against speed"), "", speed_chart(rows, key)),
+        *_over_categories(question, key),
     ]
     if not any(figure is not None for figure in figures):
         return None
@@ -45,13 +46,13 @@ def charts(question: Question, keys: Mapping[int, str], t: Words) -> Element | N
         "section",
         element("h3", printable(question.main.title)),
         element("p", printable(question.main.environment), class_="faint"),
-        *_methods(question, t),
+        *_methods(question),
         element("div", *figures, class_="charts"),
         class_="question",
     )
 
 
-def legend(t: Words) -> Element:
+def legend() -> Element:
     """Return what marks and lines mean in the charts of every question."""
     text = t(
         "Filled marks are pretrained, hollow ones start from random weights, gray ones have no "
@@ -60,7 +61,7 @@ def legend(t: Words) -> Element:
     return element("p", text, class_="faint")
 
 
-def _methods(question: Question, t: Words) -> Iterator[Element]:
+def _methods(question: Question) -> Iterator[Element]:
     """Yield how the ranks of a question were found, as in the leaderboard's footnotes."""
     if method := question.main.ranked.ranking.method:
         yield element("p", f"{t('Ranks')}: {method}.", class_="faint")
@@ -69,7 +70,7 @@ def _methods(question: Question, t: Words) -> Iterator[Element]:
         yield element("p", f"{t('Ranks within a category')}: {method}.", class_="faint")
 
 
-def history(source: Source, t: Words) -> Element | None:
+def history(source: Source) -> Element | None:
     """Return the section of the cases that ran more than once; None if there are none."""
     moved = {id(move.new): abs(move.change) for move in moves(source)}
     by_metric = defaultdict(list)
@@ -84,7 +85,7 @@ def history(source: Source, t: Words) -> Element | None:
         for series in chosen:
             values = [(r, v) for r in series if (v := ranking_value(r)) is not None]
             lines.append(([r for r, _ in values], [v for _, v in values]))
-        figures.append(_figure(metric.heading, "", history_chart(lines, metric, t)))
+        figures.append(_figure(metric.heading, "", history_chart(lines, metric)))
     if not figures:
         return None
     about = t("Every finished run of the cases that ran more than once and changed most.")
@@ -96,21 +97,21 @@ def history(source: Source, t: Words) -> Element | None:
     )
 
 
-def _over_categories(question: Question, key: Key, t: Words) -> Iterator[Element | None]:
+def _over_categories(question: Question, key: Key) -> Iterator[Element | None]:
     """Yield the charts that need several categories."""
     if not question.categories:
         return
     metric = question.main.table.study.ranking_metric
-    every = (*question.main.placed, *question.main.partial)
-    rows = [(key(place), place.row.name, _by_category(place.row)) for place in every]
+    every = (*question.main.rows, *question.main.partial)
+    rows = [(key(each), each.row.name, _by_category(each.row)) for each in every]
     categories = [group.table.category for group in question.categories]
     shown = min(MAX_ROWS, len(rows))
     hints = [axis_title(metric), t("{shown} of {count} rows", shown=shown, count=len(rows))]
     if len(categories) > MAX_COLUMNS:
         count = len(categories)
         hints.append(t("{shown} of {count} categories", shown=MAX_COLUMNS, count=count))
-    yield _figure(t("Quality by category"), "; ".join(hints), heat_map(rows, categories, metric, t))
-    yield _mean_ranks([place.row for place in question.main.placed if place.ranked], metric, t)
+    yield _figure(t("Quality by category"), "; ".join(hints), heat_map(rows, categories, metric))
+    yield _mean_ranks([each.row for each in question.main.rows if each.ranked], metric)
 
 
 def _by_category(row: Row) -> dict[str, float]:
@@ -118,7 +119,7 @@ def _by_category(row: Row) -> dict[str, float]:
     return {category: value for category, value in pairs if not math.isnan(value)}
 
 
-def _mean_ranks(rows: Sequence[Row], metric: Metric, t: Words) -> Element | None:
+def _mean_ranks(rows: Sequence[Row], metric: Metric) -> Element | None:
     """Return the critical-difference diagram of rows over the same categories; None below three."""
     if len(rows) < 3:
         return None
@@ -131,12 +132,14 @@ def _mean_ranks(rows: Sequence[Row], metric: Metric, t: Words) -> Element | None
     cd, p = critical_difference(*values.shape), friedman_p(values)
     if p < SIGNIFICANCE:
         joined = [[b for b in names if 0 <= ranks[b] - ranks[a] < cd] for a in names]
-        said = t("bars join models that are not shown to differ (critical difference {cd})")
+        hint_template = t(
+            "bars join models that are not shown to differ (critical difference {cd})"
+        )
     else:
         joined = [names]
-        said = t("Friedman test: no difference shown (p = {p})")
-    hint = said.format(cd=f"{cd:.2f}", p=f"{p:.2g}")
-    return _figure(t("Mean rank over categories"), hint, rank_diagram(ranks, joined, cd, t))
+        hint_template = t("Friedman test: no difference shown (p = {p})")
+    hint = hint_template.format(cd=f"{cd:.2f}", p=f"{p:.2g}")
+    return _figure(t("Mean rank over categories"), hint, rank_diagram(ranks, joined, cd))
 
 
 def _figure(title: str, hint: str, chart: Element | None) -> Element | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.aggregate.frame import ComparableRuns, newest_runs, recency_key
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY
-from bench.aggregate.ranking import Place
+from bench.aggregate.ranking import RankedRow
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Row, Table
 from bench.record import Key, Record
@@ -34,7 +34,7 @@ class Group:
     section: str
     environment: str
     ranked: RankedTable
-    partial: tuple[Place, ...] = ()
+    partial: tuple[RankedRow, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -42,18 +42,13 @@ class Group:
         return self.ranked.table
 
     @property
-    def placed(self) -> Sequence[Place]:
+    def rows(self) -> Sequence[RankedRow]:
         """Return its rows in order."""
-        return self.ranked.places
-
-    @property
-    def place(self) -> str:
-        """Return dataset and category; for a mean, the number of categories."""
-        return self.table.title if self.table.category == MEAN else self.table.place
+        return self.ranked.rows
 
     @property
     def title(self) -> str:
-        """Return what the table is of."""
+        """Return the table's title, study and section."""
         return f"{self.table.title} · {self.table.study.name} · {self.section}"
 
 
@@ -106,8 +101,8 @@ class Source:
     @cached_property
     def alarms(self) -> list[Alarm]:
         """The confirmed regressions that nights found in these results folders, oldest first."""
-        found = [alarm for folder in self._folders for alarm in Ledger(folder).alarms]
-        return sorted(found, key=lambda alarm: (alarm.raised, alarm.id))
+        alarms = [alarm for folder in self._folders for alarm in Ledger(folder).alarms]
+        return sorted(alarms, key=lambda alarm: (alarm.raised, alarm.id))
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -126,23 +121,23 @@ class Source:
     @cached_property
     def questions(self) -> list[Question]:
         """The groups by study, dataset, mode and machine; those with most ranked rows first."""
-        found: dict[tuple[object, ...], list[Group]] = {}
+        by_question: dict[tuple[object, ...], list[Group]] = {}
         for group in self.groups:
             table = group.table
             key = (group.section, group.environment, table.study.name, table.dataset, table.mode)
-            found.setdefault(key, []).append(group)
+            by_question.setdefault(key, []).append(group)
         questions = [
             Question(own[0], tuple(own[1:])) if own[0].table.category == MEAN else Question(own[0])
-            for own in found.values()
+            for own in by_question.values()
         ]
         return sorted(questions, key=_most_telling)
 
     @cached_property
-    def lines(self) -> list[tuple[Group, Place]]:
+    def lines(self) -> list[tuple[Group, RankedRow]]:
         """Every row of every table, in the order of the questions."""
         groups = [group for question in self.questions for group in question.groups]
-        whole = [(group, place) for group in groups for place in group.placed]
-        return [*whole, *((group, place) for group in groups for place in group.partial)]
+        whole = [(group, row) for group in groups for row in group.rows]
+        return [*whole, *((group, row) for group in groups for row in group.partial)]
 
     @cached_property
     def shown(self) -> list[FinishedRun]:
@@ -154,10 +149,10 @@ class Source:
     @cached_property
     def by_configuration(self) -> dict[tuple[str, ...], list[Record]]:
         """The records that have a page, by configuration, profile and machine."""
-        found: dict[tuple[str, ...], list[Record]] = {}
+        by_configuration: dict[tuple[str, ...], list[Record]] = {}
         for run in self.shown:
-            found.setdefault(_configuration(run.record), []).append(run.record)
-        return found
+            by_configuration.setdefault(_configuration(run.record), []).append(run.record)
+        return by_configuration
 
     @cached_property
     def _writers(self) -> dict[tuple[Path, Key], Record]:
@@ -189,16 +184,16 @@ class Source:
         for record in self.records:
             if record.status == "ok":
                 key = record.key
-                place = str(record.environment.get("class"))
-                conditions = key.id, key.profile, key.recipe, key.data, key.weights, place
+                machine = str(record.environment.get("class"))
+                conditions = key.id, key.profile, key.recipe, key.data, key.weights, machine
                 series.setdefault(conditions, []).append(record)
         return [series[key] for key in sorted(series) if len(series[key]) > 1]
 
 
-def _unranked(row: Row, table: Table) -> Place:
-    """Return the place of a row of a mean that lacks categories."""
+def _unranked(row: Row, table: Table) -> RankedRow:
+    """Return a row of a mean that lacks categories, with the reason that it has no rank."""
     count = {"own": len(row.categories), "all": len(table.shared)}
-    return Place(row, EMPTY, (say("{own} of {all} categories", **count),))
+    return RankedRow(row, EMPTY, (say("{own} of {all} categories", **count),))
 
 
 def page_name(record: Record) -> str:
@@ -228,4 +223,4 @@ def _most_telling(question: Question) -> tuple[int, bool]:
 
 
 def _ranked(group: Group) -> int:
-    return sum(place.ranked for place in group.placed)
+    return sum(row.ranked for row in group.rows)

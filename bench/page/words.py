@@ -1,30 +1,31 @@
 """The page's words in English and Korean; names of models, metrics and units stay as they are."""
 
 import json
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from bench.aggregate.language import LANGUAGES
-
-Words = Callable[..., str]
-"""Takes an English text and the values of its fields; returns it in the page's language."""
+from bench.aggregate.language import current_language, say
 
 
-def words(lang: str) -> Words:
-    """Return the function that translates English texts into a language.
+def t(text: str, /, **values: object) -> str:
+    """Return a text of the page in the current language, with its values filled in.
 
-    >>> words("ko")("{shown} of {count} rows", shown=3, count=5)
-    '5행 중 3행'
+    The page's own translations come before those that it shares with the tables in other formats.
+
+    Args:
+        text: English, with ``{names}`` of the values.
+        values: What to fill in.
+
+    Example:
+        >>> from bench.aggregate.language import language
+        >>> with language("ko"):
+        ...     t("{shown} of {count} rows", shown=3, count=5)
+        '5행 중 3행'
     """
-    # The page's own words, and those that it shares with the tables in other formats.
-    translations = {**LANGUAGES[lang], **(korean() if lang == "ko" else {})}
-
-    def translate(text: str, /, **values: object) -> str:
-        template = translations.get(text, text)
-        return template.format(**values) if values else template
-
-    return translate
+    translated = korean().get(text) if current_language() == "ko" else None
+    if translated is None:
+        return say(text, **values)
+    return translated.format(**values) if values else translated
 
 
 @cache

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.style import GREEN, INK, PHOTOS_DPI, VERMILION, new_figure, save, shortened
+from bench.plots.style import GREEN, INK, PHOTOS_DPI, VERMILION, new_figure, save, truncated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,9 +85,9 @@ def _caption(panel: "Axes", item: AttributedImage) -> None:
     correct = item.true == item.predicted
     confidence = f"{100 * item.confidence:.0f} % sure"
     if not correct:
-        confidence = f"predicted {shortened(item.predicted)}, {confidence}"
+        confidence = f"predicted {truncated(item.predicted)}, {confidence}"
     panel.annotate(
-        f"{shortened(item.true)}\n{confidence}",
+        f"{truncated(item.true)}\n{confidence}",
         (0, 1),
         (0, 2),
         xycoords="axes fraction",

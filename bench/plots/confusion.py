@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.plots.style import INK, new_figure, save, shortened, tidy, write_title
+from bench.plots.style import INK, new_figure, save, tidy, truncated, write_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def plot_confusion(confusion: "np.ndarray", classes: Sequence[str], path: Path, 
     correct, total = int(np.trace(confusion)), int(confusion.sum())
     lines = [f"{correct:,} of {total:,} right", "", "Most confused (true → predicted)"]
     for true, predicted in most_confused(confusion, _MAX_PAIRS):
-        pair = f"{shortened(classes[true])} → {shortened(classes[predicted])}"
+        pair = f"{truncated(classes[true])} → {truncated(classes[predicted])}"
         lines.append(f"{pair}: {confusion[true, predicted]} of {confusion[true].sum()}")
     side.text(0, 1, "\n".join(lines), va="top", fontsize=8, color=INK, linespacing=1.6)
     write_title(figure, title)
@@ -77,7 +77,7 @@ def _name_cells(
     axes: "Axes", confusion: "np.ndarray", shares: "np.ndarray", classes: Sequence[str]
 ) -> None:
     places = range(len(classes))
-    names = [shortened(name) for name in classes]
+    names = [truncated(name) for name in classes]
     axes.set_xticks(places, names, rotation=0 if max(map(len, names)) < 4 else 90)
     axes.set_yticks(places, names)
     size = 8 if len(classes) <= 12 else 5.5

@@ -157,7 +157,7 @@ def write_caption(panel: "Axes", text: str, *, defective: bool, flagged: bool | 
 
 
 def verdict_of(*, defective: bool, flagged: bool | None) -> tuple[str, str]:
-    """Return what became of an image in words, and their color; see `write_caption`."""
+    """Return an image's outcome in words, and their color; see `write_caption`."""
     if flagged is None:
         return ("defective" if defective else "normal"), INK
     if flagged == defective:

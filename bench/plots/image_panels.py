@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.file_names import shortened
+from bench.file_names import truncated_stem
 from bench.plots.error_panels import verdict_of
 from bench.plots.errors import normal_scale
 from bench.plots.glyphs import drawable
@@ -79,7 +79,7 @@ def file_names(names: Iterable[str]) -> Iterator[str]:
         stem = re.sub(r"\.[^./]*$", "", name).removeprefix("test/").replace("/", "_")
         taken[stem] = taken.get(stem, 0) + 1
         own = stem if taken[stem] == 1 else f"{stem}_{taken[stem]}"
-        yield shortened(own, len(".png"))
+        yield truncated_stem(own, len(".png"))
 
 
 def _picture(panels: Panels, row: int, scale: tuple[float, float] | None) -> "Image":

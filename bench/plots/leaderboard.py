@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bench.aggregate.language import say
-from bench.aggregate.ranking import Place
+from bench.aggregate.ranking import RankedRow
 from bench.aggregate.rows import Row
 from bench.plots.style import BLUE, FAINT, GREEN, INK, ORANGE, new_figure, save, tidy
 from bench.record import Record
@@ -38,17 +38,17 @@ _LABELS = {"resnet": "ResNet", "convnext": "ConvNeXt", "vit": "ViT"}
 @dataclass(frozen=True)
 class _Panel:
     title: str
-    places: list[Place]
+    ranked_rows: list[RankedRow]
 
     @property
     def rows(self) -> list[Row]:
         """Return the rows in order."""
-        return [place.row for place in self.places]
+        return [each.row for each in self.ranked_rows]
 
     def labels(self) -> list[str]:
         """Return names and ranks of the rows, in order."""
         names = distinct_names(self.rows)
-        return [f"{name}  {place.rank}" for name, place in zip(names, self.places, strict=True)]
+        return [f"{name}  {each.rank}" for name, each in zip(names, self.ranked_rows, strict=True)]
 
 
 def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
@@ -66,7 +66,7 @@ def leaderboard_picture(records: Iterable[Record], path: Path) -> Path:
     serious = [own for own in board.studies if own.runs.profile != "smoke"]
     several = len(board.sections) > 1
     panels = [p for own in serious or board.studies for p in _panels(own, named=several)]
-    panels.sort(key=lambda panel: -sum(place.ranked for place in panel.places))
+    panels.sort(key=lambda panel: -sum(each.ranked for each in panel.ranked_rows))
     if not panels:
         raise ValueError(
             "No finished record has a value of the metric that ranks, so there is nothing to "
@@ -105,7 +105,7 @@ def _panels(own: StudyRuns, *, named: bool) -> Iterator[_Panel]:
     drawn = set()
     for ranked in own.tables:
         dataset = ranked.table.dataset, ranked.table.mode
-        shown = [each for each in ranked.places if each.row.ranking]
+        shown = [each for each in ranked.rows if each.row.ranking]
         if shown and dataset not in drawn:
             if ranked.is_mean:
                 drawn.add(dataset)
@@ -139,8 +139,8 @@ def _draw(axes: "Axes", panel: _Panel) -> "Text":
             # Below the interval, so that neither hides the other.
             axes.plot(values, [height + 0.3] * len(values), "o", color=color, markersize=2.6)
     labels = axes.set_yticks(range(len(panel.rows)), panel.labels())
-    for tick, place in zip(labels, panel.places, strict=True):
-        tick.label1.set_color(INK if place.ranked else FAINT)
+    for tick, ranked_row in zip(labels, panel.ranked_rows, strict=True):
+        tick.label1.set_color(INK if ranked_row.ranked else FAINT)
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
     low, high = min(ends), max(ends)
     margin = 0.1 if high > low else 0.01 * abs(high) or 0.5
@@ -165,9 +165,9 @@ def _fit_titles(
     """
     figure.draw_without_rendering()  # the layout decides where panels begin
     begins = [title.get_window_extent().x0 for title in titles]
-    for place, (title, panel) in enumerate(zip(titles, panels, strict=True)):
-        is_last = (place + 1) % columns == 0 or place + 1 == len(titles)
-        end = figure.bbox.x1 if is_last else begins[place + 1]
+    for position, (title, panel) in enumerate(zip(titles, panels, strict=True)):
+        is_last = (position + 1) % columns == 0 or position + 1 == len(titles)
+        end = figure.bbox.x1 if is_last else begins[position + 1]
         for width in range(_TITLE_WIDTH, _MIN_TITLE_WIDTH, -1):
             if title.get_window_extent().x1 < end:
                 break

@@ -69,10 +69,10 @@ def write_title(figure: "Figure", title: str) -> None:
     figure.suptitle(lines, fontsize=9, color=INK, x=0.01, ha="left")
 
 
-def shortened(name: str) -> str:
+def truncated(name: str) -> str:
     """Return a class name cut to 14 characters.
 
-    >>> shortened("cellar_spider_web")
+    >>> truncated("cellar_spider_web")
     'cellar_spider…'
     """
     return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"

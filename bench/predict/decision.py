@@ -96,10 +96,10 @@ def calibration_of(metadata: Metadata, head: str | None, category: str | None) -
         category = ""
     if category is None or category not in by_category:
         names = ", ".join(by_category)
-        found = f"found '{category}'" if category else "found none"
+        given = f"found '{category}'" if category else "found none"
         raise RuleError(
             f"What a score means depends on the category: wanted --category with one of {names}, "
-            f"{found}."
+            f"{given}."
         )
     return by_category[category].get(head, Calibration())
 
@@ -206,13 +206,13 @@ def regions(
     whole = over_whole_image(values, preprocessing, size)
     labels, _ = ndimage.label(whole > threshold, np.ones((3, 3)))
     tall, wide = size[1] / whole.shape[0], size[0] / whole.shape[1]
-    found = []
+    parts = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[rows, columns] == number
         # Enlarged to whole pixels: an image smaller than the frame has no others.
         y, height = _pixels(rows, tall)
         x, width = _pixels(columns, wide)
-        found.append(
+        parts.append(
             {
                 "x": x,
                 "y": y,
@@ -222,7 +222,7 @@ def regions(
                 "peak": float(whole[rows, columns][inside].max()),
             }
         )
-    return sorted(found, key=lambda region: -region["peak"])
+    return sorted(parts, key=lambda part: -part["peak"])
 
 
 def _pixels(part: slice, scale: float) -> tuple[int, int]:

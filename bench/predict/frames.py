@@ -74,51 +74,51 @@ def _end_of_frame(buffer: bytearray) -> int:
 
 
 def _end_of_png(buffer: bytearray) -> int:
-    place = len(_PNG)
+    offset = len(_PNG)
     while True:
-        length = int.from_bytes(_part(buffer, place, 4), "big")
-        kind = bytes(_part(buffer, place + 4, 4))
+        length = int.from_bytes(_part(buffer, offset, 4), "big")
+        kind = bytes(_part(buffer, offset + 4, 4))
         if not kind.isalpha() or length > _MAX_FRAME:
             return _next_start(buffer)
-        place += 12 + length
-        if len(buffer) < place:
+        offset += 12 + length
+        if len(buffer) < offset:
             raise _Incomplete
         if kind == b"IEND":
-            return place
+            return offset
 
 
 def _end_of_jpeg(buffer: bytearray) -> int:
-    place = 2
+    offset = 2
     while True:
-        marker = _part(buffer, place, 2)
+        marker = _part(buffer, offset, 2)
         if marker[0] != 0xFF:
             return _next_start(buffer)
         if marker[1] == _END_OF_IMAGE:
-            return place + 2
+            return offset + 2
         if marker[1] == 0xFF:  # fill byte
-            place += 1
+            offset += 1
         elif marker[1] in _STANDALONE:
-            place += 2
+            offset += 2
         else:
-            length = int.from_bytes(_part(buffer, place + 2, 2), "big")
-            place += 2 + length
+            length = int.from_bytes(_part(buffer, offset + 2, 2), "big")
+            offset += 2 + length
             if marker[1] == _START_OF_SCAN:
-                place = _end_of_scan(buffer, place)
+                offset = _end_of_scan(buffer, offset)
 
 
-def _end_of_scan(buffer: bytearray, place: int) -> int:
-    """Return where the marker after a JPEG's compressed pixels is."""
+def _end_of_scan(buffer: bytearray, offset: int) -> int:
+    """Return the offset of the marker after a JPEG's compressed pixels."""
     while True:
-        place = buffer.find(b"\xff", place)
-        if place < 0 or place + 1 >= len(buffer):
+        offset = buffer.find(b"\xff", offset)
+        if offset < 0 or offset + 1 >= len(buffer):
             raise _Incomplete
-        if buffer[place + 1] and not 0xD0 <= buffer[place + 1] <= 0xD7:
-            return place
-        place += 2
+        if buffer[offset + 1] and not 0xD0 <= buffer[offset + 1] <= 0xD7:
+            return offset
+        offset += 2
 
 
 def _next_start(buffer: bytearray) -> int:
-    """Return where a PNG or JPEG begins after the first file, which is damaged."""
+    """Return the offset of the next PNG or JPEG after the first file, which is damaged."""
     end = _start_after(buffer)
     if end == len(buffer):
         raise _Incomplete
@@ -126,11 +126,11 @@ def _next_start(buffer: bytearray) -> int:
 
 
 def _start_after(buffer: bytearray) -> int:
-    found = [at for magic in (_PNG, _JPEG) if (at := buffer.find(magic, 1)) >= 0]
-    return min(found, default=len(buffer))
+    offsets = [at for magic in (_PNG, _JPEG) if (at := buffer.find(magic, 1)) >= 0]
+    return min(offsets, default=len(buffer))
 
 
-def _part(buffer: bytearray, place: int, count: int) -> bytearray:
-    if len(buffer) < place + count:
+def _part(buffer: bytearray, offset: int, count: int) -> bytearray:
+    if len(buffer) < offset + count:
         raise _Incomplete
-    return buffer[place : place + count]
+    return buffer[offset : offset + count]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.checkpoint.metadata import Calibration, Preprocessing
-from bench.file_names import shortened
+from bench.file_names import truncated_stem
 from bench.plots.heat import colors_of, overlaid, shown_heat
 from bench.predict.preprocessing import on_image
 from bench.predict.stream import Floats
@@ -45,8 +45,8 @@ class Pictures:
     preprocessing: Preprocessing
     contour: float | None = None
 
-    def draw(self, data: bytes, path: Path, values: Floats, place: str) -> list[Path]:
-        """Write ``PLACE_heat.png`` and ``PLACE_overlay.png`` at the image's own size.
+    def draw(self, data: bytes, path: Path, values: Floats, picture_stem: str) -> list[Path]:
+        """Write ``STEM_heat.png`` and ``STEM_overlay.png`` at the image's own size.
 
         A name that would be too long for a file is cut and ends in a hash.
 
@@ -54,7 +54,7 @@ class Pictures:
             data: Contents of the image file.
             path: Its path.
             values: ``(h, w)`` map.
-            place: Path below the folder, without a suffix.
+            picture_stem: Path below the folder, without a suffix.
 
         Returns:
             Paths of both files.
@@ -68,8 +68,8 @@ class Pictures:
         overlay = overlaid(np.asarray(image), heat)
         if self.contour is not None:
             overlay[_outline(whole > self.contour)] = _CYAN
-        target = self.folder / place
-        stem = shortened(target.name, _OTHERS)
+        target = self.folder / picture_stem
+        stem = truncated_stem(target.name, _OTHERS)
         return [
             _save(pixels, target.with_name(stem + end))
             for pixels, end in ((colors, _HEAT), (overlay, _OVERLAY))

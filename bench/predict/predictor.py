@@ -162,7 +162,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Predictor:
             model.
         DeviceError: There is no such device.
     """
-    place = use_device(device)
+    torch_device = use_device(device)
     checkpoint = read_checkpoint(path)
     try:
         model = _build(checkpoint)
@@ -174,7 +174,7 @@ def load_checkpoint(path: Path, device: str = "cpu") -> Predictor:
             f"{first_line(error)}. Train it again, or use the commit that saved it "
             f"({short_commit(checkpoint.metadata.code.get('commit'))})."
         ) from error
-    return Predictor(checkpoint.metadata, model.to(place).eval(), place)
+    return Predictor(checkpoint.metadata, model.to(torch_device).eval(), torch_device)
 
 
 def _build(checkpoint: Checkpoint) -> AnomalyModel | Classifier:

@@ -29,11 +29,11 @@ def named_frames(source: str) -> Iterator[Frame]:
     """
     path = Path(source)
     if path.is_dir():
-        found = False
+        has_images = False
         for file in _below(path):
-            found = True
-            yield Frame(str(file), file, place=str(file.relative_to(path).with_suffix("")))
-        if not found:
+            has_images = True
+            yield Frame(str(file), file, picture_stem=str(file.relative_to(path).with_suffix("")))
+        if not has_images:
             raise DatasetError(
                 f"The folder {path} and its subfolders contain no image: wanted files such as "
                 "*.png or *.jpg. Name another folder."
@@ -52,7 +52,7 @@ def named_frames(source: str) -> Iterator[Frame]:
 
 def file_frame(path: Path) -> Frame:
     """Return the image of a file."""
-    return Frame(str(path), path, place=path.stem or "image")
+    return Frame(str(path), path, picture_stem=path.stem or "image")
 
 
 def watched_frames(folder: Path, idle_seconds: float | None) -> Iterator[Frame | None]:
@@ -123,14 +123,14 @@ def _read_pipe(stream: BinaryIO) -> Iterator[Frame]:
     if is_image_data(start):
         for number, data in enumerate(split_frames(start, stream)):
             name = f"frame-{number:06}"
-            yield Frame(name, Path(name), data, place=name)
+            yield Frame(name, Path(name), data, picture_stem=name)
         return
     yield from map(file_frame, map(Path, _lines(start, stream)))
 
 
 def _lines(start: bytes, stream: BinaryIO) -> Iterable[str]:
-    first, found, rest = start.partition(b"\n")
-    if found:
+    first, newline, rest = start.partition(b"\n")
+    if newline:
         yield from filter(None, [os.fsdecode(first).strip()])
         while b"\n" in rest:
             first, _, rest = rest.partition(b"\n")

@@ -28,13 +28,13 @@ class Frame:
         name: Name in the results.
         path: Its file, or a name for messages.
         data: Contents of the file; None to read it.
-        place: Path of its pictures below their folder, without a suffix.
+        picture_stem: Path of its pictures below their folder, without a suffix.
     """
 
     name: str
     path: Path
     data: bytes | None = None
-    place: str = ""
+    picture_stem: str = ""
 
 
 @dataclass

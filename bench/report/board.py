@@ -6,7 +6,7 @@ from functools import cached_property
 
 from bench.aggregate.frame import ComparableRuns, comparable_runs
 from bench.aggregate.modes import is_usual
-from bench.aggregate.ranking import Place, Ranking, rank_rows
+from bench.aggregate.ranking import RankedRow, Ranking, rank_rows
 from bench.aggregate.reference import MEAN, Reference
 from bench.aggregate.rows import Table, tables
 from bench.record import Record
@@ -22,7 +22,7 @@ class RankedTable:
 
     Attributes:
         table: The rows.
-        ranking: Their places.
+        ranking: The rows in order, with their ranks.
         references: Published values on the same data.
     """
 
@@ -31,9 +31,9 @@ class RankedTable:
     references: tuple[Reference, ...] = ()
 
     @property
-    def places(self) -> Sequence[Place]:
+    def rows(self) -> Sequence[RankedRow]:
         """Return the rows in order."""
-        return self.ranking.places
+        return self.ranking.rows
 
     @property
     def is_mean(self) -> bool:
@@ -58,7 +58,7 @@ class StudyRuns:
     tables: tuple[RankedTable, ...]
 
     @property
-    def place(self) -> str:
+    def section_title(self) -> str:
         """Return the profile and the short name of the machine."""
         return f"`{self.runs.profile}`, {self.machine}"
 
@@ -106,7 +106,7 @@ def make_board(records: Iterable[Record]) -> Board:
     sections = comparable_runs(records)
     # Smoke runs measure nothing, so they come last.
     ordered = sorted(sections, key=lambda runs: runs.profile == "smoke")
-    found = [
+    by_section = [
         (name, position, replace(runs, records=tuple(own)))
         for position, runs in enumerate(ordered)
         for name, own in by_study(runs.records).items()
@@ -116,13 +116,13 @@ def make_board(records: Iterable[Record]) -> Board:
     machines = short_names([*(runs.environment for runs in sections), *others])
     studies = [
         _study_runs(STUDIES[name], own, machines[own.environment])
-        for name, _, own in sorted(found, key=_by_name)
+        for name, _, own in sorted(by_section, key=_by_name)
     ]
     return Board(records, sections, studies, machines)
 
 
-def _by_name(found: tuple[str, int, ComparableRuns]) -> tuple[str, int]:
-    return found[:2]
+def _by_name(entry: tuple[str, int, ComparableRuns]) -> tuple[str, int]:
+    return entry[:2]
 
 
 def _study_runs(study: Study, runs: ComparableRuns, machine: str) -> StudyRuns:

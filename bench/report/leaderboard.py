@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.aggregate.frame import comparable_runs
 from bench.aggregate.language import language, say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, quantity, seeds
-from bench.aggregate.ranking import Place, places
+from bench.aggregate.ranking import RankedRow, rank_rows
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Table, tables
 from bench.record import Record
@@ -121,7 +121,7 @@ def _markdown(board: Board) -> str:
         parts.append(f"## {say('Details by category')}")
     for own in details:
         for ranked in own.details:
-            parts.append(f"### {ranked.table.place}: `{own.study.name}`, {own.place}")
+            parts.append(f"### {ranked.table.data_title}: `{own.study.name}`, {own.section_title}")
             parts.extend(_details(own, ranked, notes))
     if board.sections:
         parts.append(f"## {say('Runs')}")
@@ -142,7 +142,7 @@ def _study(own: StudyRuns, notes: Footnotes, stated: set[str]) -> Iterator[str]:
         notes: The document's notes, to which new ones are added.
         stated: The study's conclusions so far; new ones are added, equal ones not repeated.
     """
-    yield f"### {say('Profile')} {own.place}"
+    yield f"### {say('Profile')} {own.section_title}"
     yield kind_of_runs(own.runs)
     study = own.study
     reported: list[str] = []
@@ -160,7 +160,7 @@ def _study(own: StudyRuns, notes: Footnotes, stated: set[str]) -> Iterator[str]:
 
 def _details(own: StudyRuns, ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
     """Yield every column of one category: quality, defects, cost, published values."""
-    rows = [place.row for place in ranked.places]
+    rows = [each.row for each in ranked.rows]
     yield from quality_tables(ranked, notes)
     yield from interval_width(own.study, ranked.table.records)
     yield from defect_table(rows, notes)
@@ -187,28 +187,28 @@ _FOR_MACHINES = ("csv", "json")
 _TOP = 3  # configurations of a category in the summary
 
 
-def readme_block(records: Iterable[Record], study: str, place: str) -> str:
+def readme_block(records: Iterable[Record], study: str, data_title: str) -> str:
     """Return one table with its footnotes, for a README.
 
     Args:
         records: Records to tabulate.
         study: Name of a study.
-        place: Dataset and category; the profile and machine with the most rows is shown.
+        data_title: Dataset and category; the profile and machine with the most rows is shown.
 
     Raises:
         KeyError: The records have no such table.
     """
     notes = Footnotes()
     candidates = [
-        (len(ranked.places), own, ranked)
+        (len(ranked.rows), own, ranked)
         for own in make_board(records).studies
         for ranked in own.main
-        if own.study.name == study and ranked.table.place == place
+        if own.study.name == study and ranked.table.data_title == data_title
     ]
     if not candidates:
-        raise KeyError(f"the records have no table of {study} on {place}")
-    _, own, ranked = max(candidates, key=lambda found: found[0])
-    parts = [f"{own.place}:", *study_table(ranked, own.runs.profile, notes)]
+        raise KeyError(f"the records have no table of {study} on {data_title}")
+    _, own, ranked = max(candidates, key=lambda candidate: candidate[0])
+    parts = [f"{own.section_title}:", *study_table(ranked, own.runs.profile, notes)]
     summary = f"<details><summary>{say('What the columns mean')}</summary>"
     parts += [summary, notes.terms(), "</details>"]
     block = "\n\n".join(parts)
@@ -229,12 +229,12 @@ def summary_rows(records: Iterable[Record]) -> list[str]:
             lines.append(f"profile {runs.profile} on {runs.environment}")
         if runs.profile == "smoke":
             lines.append(kind_of_runs(runs))
-        found = list(_summary_tables(runs.records))
-        counts = Counter(table.place for table in found)
+        shown = list(_summary_tables(runs.records))
+        counts = Counter(table.data_title for table in shown)
         cells: list[tuple[str, ...]] = []
-        for table in found:
-            study = f" ({table.study.name})" if counts[table.place] > 1 else ""
-            cells += _summary_cells(table.place + study, places(table.rows))
+        for table in shown:
+            study = f" ({table.study.name})" if counts[table.data_title] > 1 else ""
+            cells += _summary_cells(table.data_title + study, rank_rows(table.rows).rows)
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.extend("  ".join(map(str.ljust, cell, widths)).rstrip() for cell in cells)
     return lines
@@ -251,8 +251,8 @@ def _summary_tables(records: Sequence[Record]) -> Iterator[Table]:
             yield from (each for each in tables(of_study, study) if each.category != MEAN)
 
 
-def _summary_cells(place: str, rows: Sequence[Place]) -> Iterator[tuple[str, ...]]:
-    alone = sum(place.ranked for place in rows) == 1
+def _summary_cells(title: str, rows: Sequence[RankedRow]) -> Iterator[tuple[str, ...]]:
+    alone = sum(each.ranked for each in rows) == 1
     for position, best in enumerate(rows[:_TOP], start=1):
         row = best.row
         metric = row.study.ranking_metric
@@ -270,7 +270,7 @@ def _summary_cells(place: str, rows: Sequence[Place]) -> Iterator[tuple[str, ...
         if position == _TOP < len(rows):
             notes.append(f"{len(rows) - _TOP} more in the leaderboard")
         yield (
-            place,
+            title,
             best.rank,
             row.name,
             value,

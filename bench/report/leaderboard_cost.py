@@ -54,7 +54,7 @@ def name_of(row: Row) -> str:
 
 
 def seeds_of(row: Row) -> str:
-    """Return a row's number of seeds, or that it has no randomness."""
+    """Return the number of seeds, or "no randomness"."""
     return say("no randomness") if row.seeds is None else str(row.seeds)
 
 
@@ -164,5 +164,5 @@ def _images_seen(row: Row) -> str:
 
 
 def _recorded(text: str, notes: Footnotes) -> str:
-    """Return what is known as text; an empty cell is marked as not recorded."""
+    """Return the text, or an empty cell with the note that it was not recorded."""
     return text or EMPTY + notes.mark(say("Empty: not recorded."))

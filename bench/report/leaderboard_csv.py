@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bench.aggregate.markdown import EMPTY
-from bench.aggregate.ranking import Place
+from bench.aggregate.ranking import RankedRow
 from bench.aggregate.reference import MEAN
 from bench.aggregate.rows import Table
 from bench.metrics.catalog import METRICS
@@ -55,7 +55,7 @@ def board_json(board: Board) -> str:
     lines, _ = _all_lines(board)
     rows = [{k: v for k, v in line.items() if v not in ("", None)} for line in lines]
     methods = {
-        f"{own.study.name}, {own.runs.profile}, {own.runs.environment}, {each.table.place}": (
+        f"{own.study.name}, {own.runs.profile}, {own.runs.environment}, {each.table.data_title}": (
             each.ranking.method
         )
         for own in board.studies
@@ -113,17 +113,19 @@ def _columns(name: str) -> tuple[str, str, str]:
 
 
 def _lines(of_table: RankedTable, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    table, ranked = of_table.table, of_table.places
-    partial = [Place(row, "", ("fewer categories",)) for row in table.partial]
+    table, ranked = of_table.table, of_table.rows
+    partial = [RankedRow(row, "", ("fewer categories",)) for row in table.partial]
     for kind, own in (("run", ranked), ("partial", partial)):
-        for position in range(max((len(place.row.heads) for place in own), default=0)):
-            for place in own:
-                if position < len(place.row.heads):
-                    yield {"kind": kind, **_line(table, place, position, names)}
+        for position in range(max((len(ranked_row.row.heads) for ranked_row in own), default=0)):
+            for ranked_row in own:
+                if position < len(ranked_row.row.heads):
+                    yield {"kind": kind, **_line(table, ranked_row, position, names)}
 
 
-def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> dict[str, Any]:
-    row = place.row
+def _line(
+    table: Table, ranked_row: RankedRow, position: int, names: Iterable[str]
+) -> dict[str, Any]:
+    row = ranked_row.row
     head = row.heads[position]
     line: dict[str, Any] = {
         "dataset": table.dataset,
@@ -131,9 +133,9 @@ def _line(table: Table, place: Place, position: int, names: Iterable[str]) -> di
         "mode": table.mode,
         "categories": len(row.categories),
         "head": head,
-        "rank": place.rank.strip(EMPTY) if position == 0 else "",
-        "p_best": _six_digits(place.p) if position == 0 else None,
-        "no_rank": "; ".join(place.reasons) if position == 0 else "",
+        "rank": ranked_row.rank.strip(EMPTY) if position == 0 else "",
+        "p_best": _six_digits(ranked_row.p) if position == 0 else None,
+        "no_rank": "; ".join(ranked_row.reasons) if position == 0 else "",
         "budget_share": row.budget_share,
         "model": row.label,
         "init": row.case.init,

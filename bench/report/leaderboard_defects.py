@@ -51,14 +51,16 @@ def defect_table(rows: Sequence[Row], notes: Footnotes) -> Iterator[str]:
 
 def _means(row: Row, field: str) -> dict[str, Estimate]:
     """Return the mean over replicates of each size or kind that every record has."""
-    found: list[Mapping[str, float | None]] = [
+    recorded: list[Mapping[str, float | None]] = [
         getattr(record, field).get(row.heads[0], {}) for record in row.records
     ]
-    means = {name: estimate((own.get(name) for own in found), share=True) for name in found[0]}
+    means = {
+        name: estimate((own.get(name) for own in recorded), share=True) for name in recorded[0]
+    }
     return {
         name: mean if row.has_randomness else Estimate(mean.mean, None, 1)
         for name, mean in means.items()
-        if mean is not None and mean.n == len(found)
+        if mean is not None and mean.n == len(recorded)
     }
 
 

@@ -42,7 +42,7 @@ def _answers(serious: Sequence[StudyRuns]) -> Iterator[str]:
 
     If there are several profiles or machines, each line starts with those that it is about.
     """
-    places: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for runs in serious:
         study = runs.study
         if study.answer is None:
@@ -50,30 +50,30 @@ def _answers(serious: Sequence[StudyRuns]) -> Iterator[str]:
         else:
             own = study.call(study.answer, study, runs.usual) if runs.usual.records else []
         for line in own:
-            places.setdefault(line, []).append(runs.place)
-    for line, where in places.items():
+            sections.setdefault(line, []).append(runs.section_title)
+    for line, where in sections.items():
         yield f"{'; '.join(where)}: {line}" if len(serious) > 1 else line
 
 
 def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
     for ranked in tables:
-        places = [place for place in ranked.places if place.ranked]
-        if not places:
+        rows = [each for each in ranked.rows if each.ranked]
+        if not rows:
             yield _why_none(ranked)
             continue
-        best = places[0]
+        best = rows[0]
         metric = best.row.study.ranking_metric
         values = {
             "place": _where(ranked),
             "model": name_of(best.row),
             "value": metric_text(best.row.ranking, metric),
             "metric": metric.heading,
-            "count": len(places),
+            "count": len(rows),
         }
-        if len(places) == 1:
+        if len(rows) == 1:
             yield say("Only {model} ranks on {place}, with {metric} {value}.", **values)
         elif best.rank == "1":
-            p = max(place.p or 0.0 for place in places[1:])
+            p = max(each.p or 0.0 for each in rows[1:])
             yield say(
                 "{model} is the best of the {count} that rank on {place}, with {metric} {value} "
                 "(corrected p {p} against each of the others).",
@@ -81,7 +81,7 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
                 p=p_text(p),
             )
         else:
-            tied = like_the_best(places)
+            tied = like_the_best(rows)
             yield say(
                 "On {place}, {tied} of the {count} that rank are not shown to differ from the "
                 "best; {model} has the highest mean, with {metric} {value}.",
@@ -91,16 +91,16 @@ def _best_rows(tables: Iterable[RankedTable]) -> Iterator[str]:
 
 
 def _where(ranked: RankedTable) -> str:
-    """Return a table's place as worded within a sentence."""
+    """Return the title of a table's data as worded within a sentence."""
     table = ranked.table
     if not ranked.is_mean:
-        return table.place
+        return table.data_title
     name = ", ".join(filter(None, (table.dataset, table.mode)))
     return say("{name} (mean over {count} categories)", name=name, count=len(table.shared))
 
 
 def _why_none(ranked: RankedTable) -> str:
-    reasons = Counter(reason for place in ranked.places for reason in place.reasons)
+    reasons = Counter(reason for each in ranked.rows for reason in each.reasons)
     why = reasons.most_common(1)[0][0] if reasons else say("no row has all categories")
     return say("Nothing ranks on {place}: {why}.", place=_where(ranked), why=why)
 
@@ -108,19 +108,19 @@ def _why_none(ranked: RankedTable) -> str:
 def top_table(studies: Sequence[StudyRuns], notes: Footnotes) -> Iterator[str]:
     """Yield the best rows of a study's own tables, whatever their profile and machine."""
     lines = []
-    tables = [(runs, ranked) for runs in studies for ranked in runs.main if ranked.places]
+    tables = [(runs, ranked) for runs in studies for ranked in runs.main if ranked.rows]
     for runs, ranked in tables[:_TABLES_SHOWN]:
-        for place in ranked.places[:_TOP]:
-            row = place.row
-            reason = say("No rank: {why}.", why="; ".join(place.reasons)) if place.reasons else ""
+        for best in ranked.rows[:_TOP]:
+            row = best.row
+            reason = say("No rank: {why}.", why="; ".join(best.reasons)) if best.reasons else ""
             lines.append(
                 [
-                    place.rank + notes.mark(reason),
+                    best.rank + notes.mark(reason),
                     name_of(row),
                     metric_text(row.ranking, row.study.ranking_metric),
                     seeds_of(row),
-                    ranked.table.place,
-                    runs.place,
+                    ranked.table.data_title,
+                    runs.section_title,
                 ]
             )
     if not lines:
@@ -145,17 +145,17 @@ def _ranked_by(study: Study) -> str:
 
 
 def _missing(own: Sequence[StudyRuns]) -> str:
-    """Return for which models and data the study has no finished run."""
+    """Return how many of the study's models ran and rank, and which data were not run."""
     study = own[0].study
     records = [record for runs in own for record in runs.runs.records]
     ran = {record.case.model for record in records}
     known = [name for name in study.model_names if name in ran]
     ranked = {
-        place.row.case.model
+        each.row.case.model
         for runs in own
-        for each in runs.tables
-        for place in each.places
-        if place.ranked
+        for ranked_table in runs.tables
+        for each in ranked_table.rows
+        if each.ranked
     }
     parts = [
         say(
@@ -169,14 +169,14 @@ def _missing(own: Sequence[StudyRuns]) -> str:
     have = {(record.case.dataset, record.case.category) for record in by_category(records)}
     for name in study.datasets:
         categories = DATASETS[name].categories if name in DATASETS else ()
-        found = sum((name, category) in have for category in categories or (None,))
-        if not found:
+        ran_on = sum((name, category) in have for category in categories or (None,))
+        if not ran_on:
             absent.append(name)
-        elif categories and found < len(categories):
+        elif categories and ran_on < len(categories):
             parts.append(
                 say(
                     "{own} of {all} categories of {dataset}",
-                    own=found,
+                    own=ran_on,
                     all=len(categories),
                     dataset=name,
                 )

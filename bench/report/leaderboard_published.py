@@ -13,12 +13,12 @@ from bench.report.footnotes import Footnotes
 
 def published_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iterator[str]:
     """Yield published values on a table's data by model and source, and how much ours differ."""
-    found = _against(ranked, profile)
-    names = [name for name in METRICS if any(each.metric == name for each in found)]
+    compared = _against(ranked, profile)
+    names = [name for name in METRICS if any(each.metric == name for each in compared)]
     if not names:
         return
     lines = []
-    for reference, group in groupby(found, key=lambda each: each.reference):
+    for reference, group in groupby(compared, key=lambda each: each.reference):
         by_metric = {each.metric: each for each in group}
         cells = [_cell(by_metric.get(name), notes) for name in names]
         unlike = [f"{why}." for why in dict.fromkeys(reference.reasons.values())]
@@ -48,20 +48,20 @@ def published_values(ranked: RankedTable, profile: str) -> dict[str, tuple[str, 
         Value of the metric that ranks as text, and source, by name of the row.
     """
     metric = ranked.table.study.ranking_metric
-    heads = {place.row.name: place.row.heads[0] for place in ranked.places}
-    found: dict[str, tuple[str, str]] = {}
+    heads = {each.row.name: each.row.heads[0] for each in ranked.rows}
+    published: dict[str, tuple[str, str]] = {}
     for each in _against(ranked, profile):
         reference = each.reference
         name = f"{reference.model} {reference.init}"
         same = each.metric == metric.name and heads.get(name) == reference.head
         if same and each.difference is not None:
-            found.setdefault(name, (metric.text(each.published), f"{reference.source}."))
-    return found
+            published.setdefault(name, (metric.text(each.published), f"{reference.source}."))
+    return published
 
 
 def _against(ranked: RankedTable, profile: str) -> list[Against]:
     shown = [reference for reference in ranked.references if reference.in_tables]
-    return list(against_published([place.row for place in ranked.places], shown, profile))
+    return list(against_published([each.row for each in ranked.rows], shown, profile))
 
 
 def _cell(own: Against | None, notes: Footnotes) -> str:

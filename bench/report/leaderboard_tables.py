@@ -1,12 +1,13 @@
 """The tables of quality: a study's own in its layout, and every column in the details."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from bench.aggregate.conditions import has_procedural_textures
 from bench.aggregate.frame import recency_key
 from bench.aggregate.language import say
 from bench.aggregate.markdown import EMPTY, bold, metric_text, table
-from bench.aggregate.ranking import Place
+from bench.aggregate.ranking import RankedRow
 from bench.aggregate.rows import Row, Table
 from bench.metrics.catalog import METRICS, Metric
 from bench.provenance.commit import short_commit
@@ -23,7 +24,7 @@ _MAX_COLUMNS = 12
 def quality_tables(ranked: RankedTable, notes: Footnotes) -> Iterator[str]:
     """Yield a table of every column of the study for each head; the first one ranks."""
     study = ranked.table.study
-    rows = [*(place.row for place in ranked.places), *ranked.table.partial]
+    rows = [*(each.row for each in ranked.rows), *ranked.table.partial]
     metrics = study.metrics([record for row in rows for record in row.records])
     for position, head in enumerate(_heads(rows)):
         title = f"`{head}`" if study.heads else say("Quality within the center crop")
@@ -50,7 +51,7 @@ def study_table(ranked: RankedTable, profile: str, notes: Footnotes) -> Iterator
         notes: The document's notes, to which new ones are added.
     """
     study = ranked.table.study
-    rows = [*(place.row for place in ranked.places), *ranked.table.partial]
+    rows = [*(each.row for each in ranked.rows), *ranked.table.partial]
     own = study.layout or [m.name for m in study.metrics([r for row in rows for r in row.records])]
     metrics = [METRICS[name] for name in own if name in METRICS and _any_value(rows, name)]
     measured = [name for name in own if name in COST_COLUMNS]
@@ -84,6 +85,29 @@ def _any_value(rows: Sequence[Row], metric: str) -> bool:
     return any(row.values(f"{head}.{metric}") for row in rows for head in row.heads)
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table, and what their cells have in common.
+
+    Attributes:
+        position: Which of each row's heads the table shows; the first ranks.
+        metrics: Metrics with a column.
+        best: The best mean of each metric as text; None where no row stands out.
+        shared: The note that all values of each metric share; empty if there is none.
+        measured: Measurements with a column.
+        published: Published value and its source by name of a row; if empty, there is no column.
+        precision: The note on precision that all rows share; empty if there is none.
+    """
+
+    position: int
+    metrics: Sequence[Metric]
+    best: Sequence[str | None]
+    shared: Sequence[str]
+    measured: Sequence[str]
+    published: Mapping[str, tuple[str, str]]
+    precision: str
+
+
 def _table(
     ranked: RankedTable,
     metrics: Sequence[Metric],
@@ -92,76 +116,89 @@ def _table(
     position: int,
     notes: Footnotes,
 ) -> Iterator[str]:
-    """Yield a table of the heads at a position and why its cells are empty; the first ranks."""
-    placed = [place for place in ranked.places if position < len(place.row.heads)]
+    """Yield the table for one head of each row, then why cells are empty. The first head ranks."""
+    ranked_rows = [each for each in ranked.rows if position < len(each.row.heads)]
     if position > 0:
-        placed = sorted(placed, key=lambda place: (not place.ranked, *_descending(place, position)))
+        ranked_rows = sorted(
+            ranked_rows, key=lambda each: (not each.ranked, *_descending(each, position))
+        )
     partial = [row for row in ranked.table.partial if position < len(row.heads)]
-    rows = [*(place.row for place in placed), *partial]
-    shared = [_shared_note(rows, position, metric) for metric in metrics]
-    precisions = [_precision_note(row) for row in rows]
-    every = precisions[0] if len(set(precisions)) == 1 else ""
-    best = [_best(placed, position, metric) for metric in metrics]
-    lines = []
-    for place in [*placed, *(Place(row, EMPTY) for row in partial)]:
-        row = place.row
-        if row in partial:
-            others = len(measured) + bool(published)
-            cells = [*_count_only(ranked, row, metrics), *[EMPTY] * others]
-        else:
-            top = best if place.ranked else [None] * len(metrics)
-            columns = list(zip(metrics, top, shared, strict=True))
-            cells = _values(row, position, columns, measured, notes)
-            cells += _published_cell(row, published, notes)
-        rank = [_rank(place, notes)] if position == 0 else []
-        lines.append([*rank, name_of(row) + _row_marks(row, every, notes), *cells, seeds_of(row)])
-    headings = [notes.term(say("Rank"), glossary.of_rank())] if position == 0 else []
-    headings.append(say("Model") + notes.mark(every))
-    if any(best):
+    rows = [*(each.row for each in ranked_rows), *partial]
+    precisions = {_precision_note(row) for row in rows}
+    columns = _Columns(
+        position,
+        metrics,
+        best=[_best(ranked_rows, position, metric) for metric in metrics],
+        shared=[_shared_note(rows, position, metric) for metric in metrics],
+        measured=measured,
+        published=published,
+        precision=precisions.pop() if len(precisions) == 1 else "",
+    )
+    # Notes are numbered as they come: those of the rows precede those of the headings.
+    lines = [_line(each, _cells(each, columns, notes), columns, notes) for each in ranked_rows]
+    for row in partial:
+        cells = _count_only(row, ranked.table, columns)
+        lines.append(_line(RankedRow(row, EMPTY), cells, columns, notes))
+    headings = _headings(ranked.table, rows, columns, notes)
+    yield table(headings, lines, words=(0, 1) if position == 0 else (0,))
+    yield from _about_empty_cells(published, ranked_rows, partial)
+
+
+def _line(
+    ranked_row: RankedRow, cells: Sequence[str], columns: _Columns, notes: Footnotes
+) -> list[str]:
+    """Return a line of the table: rank, model, the given cells and seeds."""
+    row = ranked_row.row
+    rank = [_rank(ranked_row, notes)] if columns.position == 0 else []
+    model = name_of(row) + _row_marks(row, columns.precision, notes)
+    return [*rank, model, *cells, seeds_of(row)]
+
+
+def _headings(
+    of_table: Table, rows: Sequence[Row], columns: _Columns, notes: Footnotes
+) -> list[str]:
+    """Return the headings, and explain them and the table's other terms in the notes."""
+    headings = [notes.term(say("Rank"), glossary.of_rank())] if columns.position == 0 else []
+    headings.append(say("Model") + notes.mark(columns.precision))
+    if any(columns.best):
         notes.term(say("Bold"), glossary.of_bold())
     if any(name_of(row) != row.label for row in rows):
         notes.term("scratch", glossary.of_scratch())
-    ranking = ranked.table.study.ranking_metric
-    for metric, note in zip(metrics, shared, strict=True):
+    ranking = of_table.study.ranking_metric
+    for metric, note in zip(columns.metrics, columns.shared, strict=True):
         meaning = glossary.of_metric(metric, ranks=metric is ranking)
         headings.append(notes.term(say(_heading(metric)), meaning) + notes.mark(note))
-    headings += [notes.term(say(COST_COLUMNS[n][0]), glossary.of_measurement(n)) for n in measured]
-    headings += [say("Published")] if published else []
-    few = notes.mark(_few_shot_note(ranked.table))
-    headings.append(notes.term(say("Seeds"), glossary.of_seeds()) + few)
-    yield table(headings, lines, words=(0, 1) if position == 0 else (0,))
-    yield from _about_empty_cells(published, placed, partial)
-
-
-def _values(
-    row: Row,
-    position: int,
-    columns: Sequence[tuple[Metric, str | None, str]],
-    measured: Sequence[str],
-    notes: Footnotes,
-) -> list[str]:
-    """Return the cells of a row's metrics, given with best text and shared note, and costs."""
-    cells = [
-        _cell(row, position, metric, (best, shared), notes) for metric, best, shared in columns
+    headings += [
+        notes.term(say(COST_COLUMNS[name][0]), glossary.of_measurement(name))
+        for name in columns.measured
     ]
-    return cells + [cost_cell(row, name, notes) for name in measured]
+    if columns.published:
+        headings.append(say("Published"))
+    few = notes.mark(_few_shot_note(of_table))
+    headings.append(notes.term(say("Seeds"), glossary.of_seeds()) + few)
+    return headings
 
 
-def _published_cell(
-    row: Row, published: Mapping[str, tuple[str, str]], notes: Footnotes
-) -> list[str]:
-    """Return the cell of a row's published value; none if the table has no such column."""
-    if not published:
-        return []
-    value, source = published.get(row.name, (EMPTY, ""))
-    return [value + notes.mark(source)]
+def _cells(ranked_row: RankedRow, columns: _Columns, notes: Footnotes) -> list[str]:
+    """Return the cells of a row's metrics, measurements and published value."""
+    row = ranked_row.row
+    best = columns.best if ranked_row.ranked else [None] * len(columns.metrics)
+    cells = [
+        _cell(row, columns.position, metric, (top, note), notes)
+        for metric, top, note in zip(columns.metrics, best, columns.shared, strict=True)
+    ]
+    cells += [cost_cell(row, name, notes) for name in columns.measured]
+    if columns.published:
+        value, source = columns.published.get(row.name, (EMPTY, ""))
+        cells.append(value + notes.mark(source))
+    return cells
 
 
 def _about_empty_cells(
-    published: Collection[str], placed: Sequence[Place], partial: Sequence[Row]
+    published: Collection[str], ranked_rows: Sequence[RankedRow], partial: Sequence[Row]
 ) -> Iterator[str]:
     """Yield a sentence about each kind of cells that are empty without a mark."""
-    if published and any(place.row.name not in published for place in placed):
+    if published and any(each.row.name not in published for each in ranked_rows):
         yield say("Published is empty where we know of no comparable value.")
     if partial:
         yield say(
@@ -170,10 +207,10 @@ def _about_empty_cells(
         )
 
 
-def _rank(place: Place, notes: Footnotes) -> str:
-    if not place.reasons:
-        return place.rank
-    return EMPTY + notes.mark(say("No rank: {why}.", why="; ".join(place.reasons)))
+def _rank(ranked_row: RankedRow, notes: Footnotes) -> str:
+    if not ranked_row.reasons:
+        return ranked_row.rank
+    return EMPTY + notes.mark(say("No rank: {why}.", why="; ".join(ranked_row.reasons)))
 
 
 def _sentence(text: str) -> str:
@@ -207,21 +244,21 @@ def _row_marks(row: Row, precision: str, notes: Footnotes) -> str:
 
 
 def _precision_note(row: Row) -> str:
-    """Return in which precision a row was trained if it was not float32 alone."""
-    found = sorted({str(record.protocol.get("precision", "float32")) for record in row.records})
-    if found == ["float32"]:
+    """Return a note on the precision of a row's training; empty if it was float32 alone."""
+    names = sorted({str(record.protocol.get("precision", "float32")) for record in row.records})
+    if names == ["float32"]:
         return ""
-    return say("Trained in {precision}, evaluated in float32.", precision=" / ".join(found))
+    return say("Trained in {precision}, evaluated in float32.", precision=" / ".join(names))
 
 
 def _code_note(row: Row) -> str:
-    """Return with which code a row's runs were made if it was not the same, oldest first."""
+    """Return a note on the commits of a row's runs, oldest first; empty if their code is equal."""
     codes: dict[str, str] = {}
     for record in sorted(row.records, key=recency_key):
-        if found := record.code.get("hash"):
+        if code := record.code.get("hash"):
             commit = short_commit(record.code.get("commit"))
             changed = say("{commit} with uncommitted changes", commit=commit)
-            codes.setdefault(found, changed if record.code.get("dirty") else commit)
+            codes.setdefault(code, changed if record.code.get("dirty") else commit)
     if len(codes) < 2:
         return ""
     commits = ", ".join(dict.fromkeys(codes.values()))
@@ -234,13 +271,14 @@ def _few_shot_note(table: Table) -> str:
     return say("Each seed trains on images of its own, the same ones for every model.")
 
 
-def _count_only(ranked: RankedTable, row: Row, metrics: Sequence[Metric]) -> list[str]:
+def _count_only(row: Row, of_table: Table, columns: _Columns) -> list[str]:
     """Return the cells of a mean that lacks categories: their count instead of a mean."""
     ranking = row.study.ranking_metric.name
-    names = [metric.name for metric in metrics]
+    names = [metric.name for metric in columns.metrics]
     at = names.index(ranking) if ranking in names else 0
-    count = say("{own} of {all}", own=len(row.categories), all=len(ranked.table.shared))
-    return [count if position == at else EMPTY for position in range(len(metrics))]
+    count = say("{own} of {all}", own=len(row.categories), all=len(of_table.shared))
+    counts = [count if position == at else EMPTY for position in range(len(names))]
+    return [*counts, *[EMPTY] * (len(columns.measured) + bool(columns.published))]
 
 
 def _cell(
@@ -266,8 +304,8 @@ def _notes(row: Row, head: str, metric: Metric) -> list[str]:
     """Return what is unusual about a value of one category."""
     if len(row.categories) > 1 or not row.has_notes:
         return []
-    found = {record.notes.get(f"{head}.{metric.name}", "") for record in row.records}
-    return [_sentence(note[:1].upper() + note[1:]) for note in sorted(filter(None, found))]
+    notes = {record.notes.get(f"{head}.{metric.name}", "") for record in row.records}
+    return [_sentence(note[:1].upper() + note[1:]) for note in sorted(filter(None, notes))]
 
 
 def _shared_note(rows: Sequence[Row], position: int, metric: Metric) -> str:
@@ -275,8 +313,9 @@ def _shared_note(rows: Sequence[Row], position: int, metric: Metric) -> str:
     if not any(row.has_notes for row in rows):
         return ""
     values = [row for row in rows if row.metric(row.heads[position], metric.name)]
-    found = [tuple(_notes(row, row.heads[position], metric)) for row in values]
-    return found[0][0] if found and len(set(found)) == 1 and len(found[0]) == 1 else ""
+    notes = {tuple(_notes(row, row.heads[position], metric)) for row in values}
+    only = notes.pop() if len(notes) == 1 else ()
+    return only[0] if len(only) == 1 else ""
 
 
 def why_empty(row: Row, head: str, metric: Metric) -> str:
@@ -287,13 +326,13 @@ def why_empty(row: Row, head: str, metric: Metric) -> str:
     return say("Empty: not recorded.")
 
 
-def _best(placed: Sequence[Place], position: int, metric: Metric) -> str | None:
+def _best(ranked_rows: Sequence[RankedRow], position: int, metric: Metric) -> str | None:
     """Return a column's best mean as shown, if only one ranked row has it.
 
     None if another row shows the same, if there is only one value, or if the metric saw test
     labels.
     """
-    values = [p.row.metric(p.row.heads[position], metric.name) for p in placed if p.ranked]
+    values = [p.row.metric(p.row.heads[position], metric.name) for p in ranked_rows if p.ranked]
     means = [value.mean for value in values if value is not None]
     best = metric.best(means)
     if best is None or len(means) < 2 or metric.sees_test_labels:
@@ -302,8 +341,8 @@ def _best(placed: Sequence[Place], position: int, metric: Metric) -> str | None:
     return text if sum(metric.text(mean) == text for mean in means) == 1 else None
 
 
-def _descending(place: Place, position: int) -> tuple[float, str]:
-    row = place.row
+def _descending(ranked_row: RankedRow, position: int) -> tuple[float, str]:
+    row = ranked_row.row
     metric = row.study.ranking_metric
     value = row.metric(row.heads[position], metric.name)
     return -metric.sort_key(value.mean if value else None), row.name

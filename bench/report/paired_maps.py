@@ -69,8 +69,8 @@ def _maps(run: FinishedRun, head: str, names: Any) -> tuple[Any, Any]:
             "more with --keep-maps, and records copied alone come without them. Run the case "
             "again with --rerun --keep-maps, or compare an image metric."
         )
-    found, maps, bits = arrays.values()
-    if found.tolist() != names.tolist() or len(maps) != len(names):
+    kept_names, maps, bits = arrays.values()
+    if kept_names.tolist() != names.tolist() or len(maps) != len(names):
         raise ComparisonError(
             f"The maps of {run.name} in {path} are of other images than its scores: run the case "
             "again with --rerun."

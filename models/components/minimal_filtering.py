@@ -7,6 +7,7 @@ for 4 × 4, and 4 in place of 25 for 5 × 5. Results equal `torch.nn.functional.
 rounding: about 1e-5 of the largest value in float32.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,12 +47,12 @@ def convolve(images: Tensor, weight: Tensor, padding: int, bias: Tensor | None =
     for part in grid.parts():
         tiles = _apply(transforms.of_inputs, grid.tiles(padded, part))
         products = torch.bmm(tiles.view(len(kernels), -1, channels), kernels)
-        found = _apply(transforms.of_outputs, products)
+        outputs = _apply(transforms.of_outputs, products)
         here = blocks[part].permute(2, 4, 0, 1, 3, 5)
         if bias is None:
-            here.copy_(found.view(here.shape))
+            here.copy_(outputs.view(here.shape))
         else:
-            torch.add(found.view(here.shape), bias, out=here)
+            torch.add(outputs.view(here.shape), bias, out=here)
     return grid.joined(blocks)
 
 
@@ -73,8 +74,8 @@ def weight_gradient(images: Tensor, gradient: Tensor, kernel: int, padding: int)
         here = blocks[part].permute(2, 4, 0, 1, 3, 5)
         spread = _apply(transforms.of_outputs.T, here).view(len(products), -1, after)
         products.baddbmm_(tiles.view(len(products), -1, channels).mT, spread)
-    found = _apply(transforms.of_kernels.T, products)
-    return found.view(kernel, kernel, channels, after).permute(3, 2, 0, 1)
+    kernel_gradient = _apply(transforms.of_kernels.T, products)
+    return kernel_gradient.view(kernel, kernel, channels, after).permute(3, 2, 0, 1)
 
 
 class Grid:
@@ -210,7 +211,7 @@ def _transforms(kernel: int) -> _Transforms:
     of_inputs, of_kernels = [], []
     for index, point in enumerate(points):
         others = [*points[:index], *points[index + 1 :]]
-        divisor = _product([point - other for other in others])
+        divisor = math.prod(point - other for other in others)
         of_inputs.append([*_coefficients(others), Fraction(0)])
         of_kernels.append([power / divisor for power in _powers(point, kernel)])
     of_inputs.append(_coefficients(points))
@@ -228,20 +229,13 @@ def _at_infinity(count: int) -> list[Fraction]:
     return [*[Fraction(0)] * (count - 1), Fraction(1)]
 
 
-def _product(factors: Sequence[Fraction]) -> Fraction:
-    found = Fraction(1)
-    for factor in factors:
-        found *= factor
-    return found
-
-
 def _coefficients(roots: Sequence[Fraction]) -> list[Fraction]:
     """Return the coefficients of the polynomial with these roots, the constant's first."""
-    found = [Fraction(1)]
+    coefficients = [Fraction(1)]
     for root in roots:
-        pairs = zip([Fraction(0), *found], [*found, Fraction(0)], strict=True)
-        found = [below - root * same for below, same in pairs]
-    return found
+        pairs = zip([Fraction(0), *coefficients], [*coefficients, Fraction(0)], strict=True)
+        coefficients = [below - root * same for below, same in pairs]
+    return coefficients
 
 
 def _float32(rows: Sequence[Sequence[Fraction]]) -> Tensor:

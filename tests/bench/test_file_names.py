@@ -2,16 +2,16 @@
 
 import pytest
 
-from bench.file_names import shortened
+from bench.file_names import truncated_stem
 from bench.plots.image_panels import file_names
 
 
 @pytest.mark.parametrize("letter", ["a", "가", "\udcff"])
 def test_long_names_are_cut_and_stay_apart(letter):
-    names = [shortened(300 * letter + end, 26) for end in "01"]
+    names = [truncated_stem(300 * letter + end, 26) for end in "01"]
     assert len(set(names)) == 2
     assert all(len(name.encode("utf-8", "surrogateescape")) <= 255 - 26 for name in names)
-    assert shortened(70 * letter, 26) == 70 * letter
+    assert truncated_stem(70 * letter, 26) == 70 * letter
 
 
 def test_pictures_of_test_images_have_names_that_fit():

@@ -18,21 +18,20 @@ from bench.page.charts.svg import (
     text,
     titled,
 )
-from bench.page.markup import element, shortened
-from bench.page.words import Words
+from bench.page.markup import element, elided
+from bench.page.words import t
 from bench.record import Record
 
 _MAX_POINTS = 300
 _TOP, _BOTTOM = 36, 250
 
 
-def curve_chart(points: Sequence[Sequence[float]], title: str, t: Words) -> Element | None:
+def curve_chart(points: Sequence[Sequence[float]], title: str) -> Element | None:
     """Return a line over images seen; None without two points.
 
     Args:
         points: Images seen and value, in order; thinned to at most 300.
         title: What the values are.
-        t: Words of the page.
     """
     known = [(x, y) for x, y in points if x is not None and y is not None]
     if len(known) < 2:
@@ -54,14 +53,13 @@ def curve_chart(points: Sequence[Sequence[float]], title: str, t: Words) -> Elem
 
 
 def history_chart(
-    series: Sequence[tuple[Sequence[Record], Sequence[float]]], metric: Metric, t: Words
+    series: Sequence[tuple[Sequence[Record], Sequence[float]]], metric: Metric
 ) -> Element | None:
     """Return the value of every run of some cases by the time it ended; None if there are none.
 
     Args:
         series: Records of one case, oldest first, with their values as the metric stores them.
         metric: Metric of the values.
-        t: Words of the page.
     """
     lines = [
         (
@@ -79,22 +77,22 @@ def history_chart(
     unit = f" ({metric.unit})" if metric.unit else ""
     parts = [*axis_y(y, x.start, x.end, f"{metric.heading}{unit}"), *_dates(x, start, end)]
     heights = spread([y(points[-1][1]) for _, points in lines], 16)
-    for place, ((name, points), height) in enumerate(zip(lines, heights, strict=True)):
+    for position, ((name, points), height) in enumerate(zip(lines, heights, strict=True)):
         own = [(x(time), y(value)) for time, value in points]
         dots = [
-            element("circle", cx=f"{a:g}", cy=f"{b:g}", r=3, class_=f"dot s{place % 6}")
+            element("circle", cx=f"{a:g}", cy=f"{b:g}", r=3, class_=f"dot s{position % 6}")
             for a, b in own
         ]
         mark = element(
             "g",
-            path(own, f"series s{place % 6}"),
+            path(own, f"series s{position % 6}"),
             *dots,
             line(own[-1][0] + 4, own[-1][1], x.end + 14, height, "leader"),
-            text(x.end + 18, height + 5, shortened(name, 26), "name"),
+            text(x.end + 18, height + 5, elided(name, 26), "name"),
             class_="mark",
         )
         values = " → ".join(f"{value:.{metric.digits}f}" for _, value in points)
-        parts.append(titled(mark, shortened(name, 120), values))
+        parts.append(titled(mark, elided(name, 120), values))
     bottom = max(_BOTTOM + 40, max(heights) + 16)
     return chart(bottom, t("History"), *parts)
 

@@ -5,8 +5,8 @@ from xml.etree.ElementTree import Element
 
 from bench.metrics.catalog import Metric
 from bench.page.charts.svg import WIDTH, chart, text, titled
-from bench.page.markup import element, shortened
-from bench.page.words import Words
+from bench.page.markup import element, elided
+from bench.page.words import t
 
 MAX_ROWS, MAX_COLUMNS = 40, 40
 _STEPS = 8
@@ -19,7 +19,6 @@ def heat_map(
     rows: Sequence[tuple[str, str, Mapping[str, float]]],
     categories: Sequence[str],
     metric: Metric,
-    t: Words,
 ) -> Element | None:
     """Return a cell for each row and category; None if there are none.
 
@@ -27,7 +26,6 @@ def heat_map(
         rows: Mark, name and values by category, the best first; values as the metric stores them.
         categories: Columns, in order.
         metric: Metric of the values.
-        t: Words of the page.
     """
     rows, columns = list(rows)[:MAX_ROWS], list(categories)[:MAX_COLUMNS]
     values = [own[c] for *_, own in rows for c in columns if c in own]
@@ -42,16 +40,16 @@ def heat_map(
     ]
     for position, (key, name, own) in enumerate(rows):
         y = top + _ROW * position
-        cells = [text(_LEFT - 8, y + 16, shortened(name), "name", "end")]
+        cells = [text(_LEFT - 8, y + 16, elided(name), "name", "end")]
         for column, category in enumerate(columns):
             if category in own:
                 step = _step(own[category], low, high)
                 x = _LEFT + wide * column
                 cell = element("g", *_cell(x, y, wide, step, cell_text(own[category])))
                 hint = f"{category} {metric.text(own[category])}"
-                cells.append(titled(cell, shortened(name, 120), hint))
+                cells.append(titled(cell, elided(name, 120), hint))
         mark = element("g", *cells, class_="mark", data_r=key)
-        children.append(titled(mark, shortened(name, 120)))
+        children.append(titled(mark, elided(name, 120)))
     return chart(top + _ROW * len(rows) + 8, t("Quality by category"), *children)
 
 
@@ -70,7 +68,7 @@ def _cell_text(values: Sequence[float], metric: Metric, wide: float) -> Callable
 
 
 def _head(name: str, x: float, y: float) -> Element:
-    head = text(x, y - 6, shortened(name, 16), "tick")
+    head = text(x, y - 6, elided(name, 16), "tick")
     head.set("transform", f"rotate(-40 {x:g} {y - 6:g})")
     return head
 

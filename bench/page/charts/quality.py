@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from bench.aggregate.markdown import quantity
-from bench.aggregate.ranking import Place
+from bench.aggregate.ranking import RankedRow
 from bench.aggregate.statistics import Estimate
 from bench.metrics.catalog import Metric
 from bench.page.charts.svg import (
@@ -20,8 +20,8 @@ from bench.page.charts.svg import (
     text,
     titled,
 )
-from bench.page.markup import element, shortened
-from bench.page.words import Words
+from bench.page.markup import element, elided
+from bench.page.words import t
 from bench.report.row_names import distinct_names
 
 SPEED = "inference_images_per_s"
@@ -39,55 +39,58 @@ likewise below the lowest one."""
 MAX_DOTS = 40
 """Maximum number of rows drawn; the table has the rest."""
 
-Key = Callable[[Place], str]
+Key = Callable[[RankedRow], str]
 """Returns the mark that a row of the table and its points in charts share."""
 
 
-def quality_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
+def quality_chart(rows: Sequence[RankedRow], key: Key) -> Element | None:
     """Return a dot, an interval and the seeds of each row, the best first; None below two rows."""
-    shown = [place for place in placed if place.row.ranking][:MAX_DOTS]
-    names = distinct_names([place.row for place in shown])
+    shown = [each for each in rows if each.row.ranking][:MAX_DOTS]
+    names = distinct_names([each.row for each in shown])
     if len(shown) < 2:
         return None
     metric = shown[0].row.study.ranking_metric
-    seeds = [[metric.scale * value for value in place.row.ranking_values()] for place in shown]
-    ends = [end for place in shown for end in _interval(place, metric)]
+    seeds = [[metric.scale * value for value in each.row.ranking_values()] for each in shown]
+    ends = [end for each in shown for end in _interval(each, metric)]
     low, high = padded([*ends, *(value for values in seeds for value in values)], 0.03)
     x = Scale(low, high, 250, WIDTH - 20)
     bottom = 16 + 24 * len(shown)
     children = list(axis_x(x, 8, bottom, axis_title(metric)))
-    for position, (place, values) in enumerate(zip(shown, seeds, strict=True)):
+    for position, (ranked_row, values) in enumerate(zip(shown, seeds, strict=True)):
         y = 24 + 24 * position
-        mean = place.row.ranking
+        mean = ranked_row.row.ranking
         assert mean is not None
         children.append(
             titled(
                 element(
                     "g",
-                    text(240, y + 5, shortened(names[position]), _name(place), "end"),
-                    line(*_ends(x, place, metric, y), "bar" if place.ranked else "bar faint"),
+                    text(240, y + 5, elided(names[position]), _name(ranked_row), "end"),
+                    line(
+                        *_ends(x, ranked_row, metric, y),
+                        "bar" if ranked_row.ranked else "bar faint",
+                    ),
                     *(_dot(x(value), y, 2.2, "seed") for value in values if len(values) > 1),
-                    _dot(x(metric.scale * mean.mean), y, 6, _fill(place)),
+                    _dot(x(metric.scale * mean.mean), y, 6, _fill(ranked_row)),
                     class_="mark",
-                    data_r=key(place),
+                    data_r=key(ranked_row),
                 ),
-                *_words(place, metric),
+                *_words(ranked_row, metric),
             )
         )
     return chart(bottom + 48, t("Quality with its 95 % interval"), *children)
 
 
-def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
+def speed_chart(rows: Sequence[RankedRow], key: Key) -> Element | None:
     """Return quality against speed with the Pareto front of ranked rows; None below two points."""
-    points = [(place, speed) for place in placed if (speed := _speed(place)) is not None]
-    names = distinct_names([place.row for place, _ in points])
+    points = [(each, speed) for each in rows if (speed := _speed(each)) is not None]
+    names = distinct_names([each.row for each, _ in points])
     if len(points) < 2:
         return None
     metric = points[0][0].row.study.ranking_metric
     front = _front(points, metric)
     named: Sequence[int] = range(len(points)) if len(points) <= _NAMED else front
     x = Scale(*_speed_range([speed for _, speed in points]), 70, WIDTH - 170, log=True)
-    bounds = padded([end for place, _ in points for end in _interval(place, metric)])
+    bounds = padded([end for each, _ in points for end in _interval(each, metric)])
     # Names that push each other up or down have room, even if all of them do.
     y = Scale(*bounds, max(_BOTTOM, _TOP + _NAME_GAP * len(named)), _TOP)
     arrow = "↑" if metric.higher_is_better else "↓"
@@ -95,35 +98,35 @@ def speed_chart(placed: Sequence[Place], key: Key, t: Words) -> Element | None:
         *axis_y(y, x.start, x.end, f"{axis_title(metric)} {arrow}"),
         *axis_x(x, y.end, y.start, f"{t('images per second')} →"),
     ]
-    spots = [(x(speed.mean), y(_value(place, metric))) for place, speed in points]
+    spots = [(x(speed.mean), y(_value(each, metric))) for each, speed in points]
     if len(front) > 1:
         children.append(path([spots[at] for at in front], "front"))
     heights = label_heights([spots[at] for at in named], _NAME_WIDTH, _NAME_GAP, y.start)
     labels = dict(zip(named, heights, strict=True))
-    for at, (place, speed) in enumerate(points):
-        parts = list(_point(place, speed, x, y))
+    for at, (ranked_row, speed) in enumerate(points):
+        parts = list(_point(ranked_row, speed, x, y))
         if at in labels:
-            parts += _label(spots[at], labels[at], shortened(names[at], 22), _name(place))
-        hint = (*_words(place, metric), t("{speed} images/s", speed=quantity(speed)))
-        children.append(titled(element("g", *parts, class_="mark", data_r=key(place)), *hint))
+            parts += _label(spots[at], labels[at], elided(names[at], 22), _name(ranked_row))
+        hint = (*_words(ranked_row, metric), t("{speed} images/s", speed=quantity(speed)))
+        children.append(titled(element("g", *parts, class_="mark", data_r=key(ranked_row)), *hint))
     return chart(y.start + 50, t("Quality against speed"), *children)
 
 
-def _front(points: Sequence[tuple[Place, Estimate]], metric: Metric) -> list[int]:
-    ranked = [at for at, (place, _) in enumerate(points) if place.ranked]
+def _front(points: Sequence[tuple[RankedRow, Estimate]], metric: Metric) -> list[int]:
+    ranked = [at for at, (each, _) in enumerate(points) if each.ranked]
     pairs = [(points[at][1].mean, _value(points[at][0], metric)) for at in ranked]
     return [ranked[at] for at in pareto_front(pairs, metric)]
 
 
-def _point(place: Place, speed: Estimate, x: Scale, y: Scale) -> Iterator[Element]:
+def _point(ranked_row: RankedRow, speed: Estimate, x: Scale, y: Scale) -> Iterator[Element]:
     """Yield a point and its intervals of quality and speed."""
-    metric = place.row.study.ranking_metric
-    across, height = x(speed.mean), y(_value(place, metric))
-    low, high = _interval(place, metric)
-    bar = "bar" if place.ranked else "bar faint"
+    metric = ranked_row.row.study.ranking_metric
+    across, height = x(speed.mean), y(_value(ranked_row, metric))
+    low, high = _interval(ranked_row, metric)
+    bar = "bar" if ranked_row.ranked else "bar faint"
     yield line(across, y(low), across, y(high), bar)
     yield from _speed_bar(x, speed, height, bar)
-    yield _dot(across, height, 6, _fill(place))
+    yield _dot(across, height, 6, _fill(ranked_row))
 
 
 def _label(spot: tuple[float, float], height: float, name: str, class_: str) -> Iterator[Element]:
@@ -173,23 +176,25 @@ def pareto_front(points: Sequence[tuple[float, float]], metric: Metric) -> list[
     return front
 
 
-def _speed(place: Place) -> Estimate | None:
-    return place.row.measurement(SPEED) if place.row.ranking else None
+def _speed(ranked_row: RankedRow) -> Estimate | None:
+    return ranked_row.row.measurement(SPEED) if ranked_row.row.ranking else None
 
 
-def _value(place: Place, metric: Metric) -> float:
-    assert place.row.ranking is not None
-    return metric.scale * place.row.ranking.mean
+def _value(ranked_row: RankedRow, metric: Metric) -> float:
+    assert ranked_row.row.ranking is not None
+    return metric.scale * ranked_row.row.ranking.mean
 
 
-def _interval(place: Place, metric: Metric) -> tuple[float, float]:
-    value = place.row.ranking
+def _interval(ranked_row: RankedRow, metric: Metric) -> tuple[float, float]:
+    value = ranked_row.row.ranking
     assert value is not None
     return metric.scale * value.low, metric.scale * value.high
 
 
-def _ends(x: Scale, place: Place, metric: Metric, y: float) -> tuple[float, float, float, float]:
-    low, high = _interval(place, metric)
+def _ends(
+    x: Scale, ranked_row: RankedRow, metric: Metric, y: float
+) -> tuple[float, float, float, float]:
+    low, high = _interval(ranked_row, metric)
     return x(low), y, x(high), y
 
 
@@ -197,21 +202,21 @@ def _dot(x: float, y: float, radius: float, class_: str) -> Element:
     return element("circle", cx=f"{x:g}", cy=f"{y:g}", r=f"{radius:g}", class_=class_)
 
 
-def _fill(place: Place) -> str:
-    kind = "full" if place.row.case.pretrained else "hollow"
-    return kind if place.ranked else f"{kind} faint"
+def _fill(ranked_row: RankedRow) -> str:
+    kind = "full" if ranked_row.row.case.pretrained else "hollow"
+    return kind if ranked_row.ranked else f"{kind} faint"
 
 
-def _name(place: Place) -> str:
-    return "name" if place.ranked else "name faint"
+def _name(ranked_row: RankedRow) -> str:
+    return "name" if ranked_row.ranked else "name faint"
 
 
 def axis_title(metric: Metric) -> str:
-    """Return what an axis of a metric is called: its heading and unit."""
+    """Return the title of a metric's axis: its heading and unit."""
     return f"{metric.heading} ({metric.unit})" if metric.unit else metric.heading
 
 
-def _words(place: Place, metric: Metric) -> tuple[str, ...]:
-    value = place.row.ranking
+def _words(ranked_row: RankedRow, metric: Metric) -> tuple[str, ...]:
+    value = ranked_row.row.ranking
     assert value is not None
-    return (shortened(place.row.name, 120), f"{metric.heading} {metric.text(value.mean)}")
+    return (elided(ranked_row.row.name, 120), f"{metric.heading} {metric.text(value.mean)}")

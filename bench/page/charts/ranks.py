@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from bench.page.charts.svg import WIDTH, Scale, chart, line, path, text
-from bench.page.markup import element, shortened
-from bench.page.words import Words
+from bench.page.markup import element, elided
+from bench.page.words import t
 
 _LEFT, _RIGHT, _AXIS, _LINE = 240, WIDTH - 240, 60, 20
 
 
 def rank_diagram(
-    ranks: Mapping[str, float], joined: Sequence[Sequence[str]], cd: float | None, t: Words
+    ranks: Mapping[str, float], joined: Sequence[Sequence[str]], cd: float | None
 ) -> Element:
     """Return models on an axis of mean ranks, the best on the left.
 
@@ -19,7 +19,6 @@ def rank_diagram(
         ranks: Mean rank of each model over categories, 1 the best.
         joined: Sets of models that are not shown to differ; a bar joins each of two or more.
         cd: Critical difference, drawn as a bar above the axis; None if the test has none.
-        t: Words of the page.
     """
     order = sorted(ranks, key=lambda name: (ranks[name], name))
     x = Scale(1, max(2, len(order)), _LEFT, _RIGHT)
@@ -42,7 +41,7 @@ def rank_diagram(
         y = first + _LINE * row
         end = _LEFT - 12 if left else _RIGHT + 12
         parts.append(path([(x(ranks[name]), _AXIS), (x(ranks[name]), y), (end, y)], "leader"))
-        label = f"{shortened(name, 22)} {ranks[name]:.2f}"
+        label = f"{elided(name, 22)} {ranks[name]:.2f}"
         parts.append(text(end + (-4 if left else 4), y + 5, label, "name", "end" if left else ""))
     for position, (low, high) in enumerate(bars):
         y = _AXIS + 10 + 9 * position

@@ -6,7 +6,7 @@ same data under the same budget.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -79,6 +79,11 @@ PAIRS = (
         "Own student and tuned recipe each",
         chosen_on="surface",
     ),
+)
+
+_HEADINGS = (
+    *("When", "ResNet / ConvNeXt side", "Dataset", "Init", "Head", "Categories"),
+    *("Image AUROC difference, points", "p", "Seed sd", "Seeds", "Verdict"),
 )
 
 
@@ -312,28 +317,33 @@ def _incomparable(pair: TeacherPair, first: Record, second: Record) -> str | Non
 
 def verdict_table(answers: Sequence[TeacherVerdict]) -> Iterator[str]:
     """Yield a table of verdicts, what was left out, and how to read it."""
-    headings = [
-        "When",
-        "ResNet / ConvNeXt side",
-        "Dataset",
-        "Init",
-        "Head",
-        "Categories",
-        "Image AUROC difference, points",
-        "p",
-        "Seed sd",
-        "Seeds",
-        "Verdict",
-    ]
     lines = list(map(_line, answers))
-    yield table(list(map(say, headings)), lines, words=(0, 1, 2, 3, 4, 10))
+    yield table(list(map(say, _HEADINGS)), lines, words=(0, 1, 2, 3, 4, 10))
     if any(EMPTY in line for line in lines):
         yield say(
             "Empty cells: Dataset if no dataset has both sides, the difference if no category "
             "counts, p with fewer than {least} categories, Seed sd without a second seed.",
             least=fewest_pairs(),
         )
-    notes = [
+    notes = _left_out_notes(answers)
+    if notes:
+        yield "\n".join(notes)
+    yield say(
+        "Difference: ConvNeXt minus ResNet, mean over the categories of one dataset [95 % CI over "
+        "categories]; seeds are averaged within each category first. p: two-sided sign-flip test "
+        "over categories, exact for up to {limit} of them; fewer than {least} "
+        "cannot reach p < {significance:.2f}. No correction for the number of rows: the first row "
+        "is the study's question. Seed sd: standard deviation between seeds of one configuration "
+        "and category, in points; the test does not use it.",
+        limit=EXACT_LIMIT,
+        least=fewest_pairs(),
+        significance=SIGNIFICANCE,
+    )
+
+
+def _left_out_notes(answers: Iterable[TeacherVerdict]) -> list[str]:
+    """Return how many categories each comparison left out and why, as items of a list."""
+    notes = (
         "- "
         + say(
             "{resnet} / {convnext}, {dataset}, {head}: categories left out: {count} ({reason})",
@@ -346,20 +356,8 @@ def verdict_table(answers: Sequence[TeacherVerdict]) -> Iterator[str]:
         )
         for verdict in answers
         for reason, count in sorted(verdict.left_out.items())
-    ]
-    if notes:
-        yield "\n".join(dict.fromkeys(notes))
-    yield say(
-        "Difference: ConvNeXt minus ResNet, mean over the categories of one dataset [95 % CI over "
-        "categories]; seeds are averaged within each category first. p: two-sided sign-flip test "
-        "over categories, exact for up to {limit} of them; fewer than {least} "
-        "cannot reach p < {significance:.2f}. No correction for the number of rows: the first row "
-        "is the study's question. Seed sd: standard deviation between seeds of one configuration "
-        "and category, in points; the test does not use it.",
-        limit=EXACT_LIMIT,
-        least=fewest_pairs(),
-        significance=SIGNIFICANCE,
     )
+    return list(dict.fromkeys(notes))
 
 
 def _line(verdict: TeacherVerdict) -> list[str]:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from bench.aggregate.conditions import budget_share
 from bench.aggregate.frame import comparable_runs, lines_of
-from bench.aggregate.ranking import MIN_REPLICATES, Place, like_the_best, places, rank_rows
+from bench.aggregate.ranking import MIN_REPLICATES, RankedRow, like_the_best, rank_rows
 from bench.aggregate.rows import category_rows, mean_rows
 from bench.aggregate.significance import all_pairs, equal_pairs, friedman_p, over_blocks
 from bench.metrics.outcomes import pack_scores, unpack
@@ -24,8 +24,8 @@ def replicates(model, value, count=MIN_REPLICATES, **fields):
     return [make(model, auroc=value, seed=seed, **fields) for seed in range(count)]
 
 
-def placed(records, study=ZOO):
-    return {place.row.name: place for place in places(category_rows(records, study))}
+def rows_by_name(records, study=ZOO):
+    return {each.row.name: each for each in rank_rows(category_rows(records, study)).rows}
 
 
 def few(records):
@@ -68,9 +68,9 @@ def images(**counts):
 def test_what_differs_is_listed_below_with_its_difference(change, reason):
     records = [*replicates("rd_resnet50", 0.8), *replicates("rd_resnet18", 0.7)]
     records += replicates("rd_convnext", 0.99, **change)
-    found = placed(records)
+    found = rows_by_name(records)
     assert list(found)[2] == "rd_convnext pretrained"
-    assert [place.rank for place in found.values()] == ["1", "2", "–"]
+    assert [each.rank for each in found.values()] == ["1", "2", "–"]
     assert found["rd_convnext pretrained"].reasons == (reason,)
     text = leaderboard_markdown(records)
     (table, *_) = study_tables(text, "anomaly_zoo")
@@ -84,7 +84,7 @@ def test_images_decide_and_not_the_textures_that_some_models_add():
     same = {"fingerprints": {"images_sha256": "the images"}}
     records = replicates("rd_resnet18", 0.8, **same)
     records += replicates("efficientad_small", 0.7, images="hash with textures", **same)
-    assert [place.rank for place in placed(records).values()] == ["1", "2"]
+    assert [each.rank for each in rows_by_name(records).values()] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_images_decide_and_not_the_textures_that_some_models_add():
     ],
 )
 def test_one_replicate_ranks_only_without_randomness(model, fields, ranked):
-    (place,) = placed(replicates(model, 0.9, 1, **fields)).values()
-    assert place.ranked == ranked
-    assert place.rank == ("1" if ranked else "–")
+    (only,) = rows_by_name(replicates(model, 0.9, 1, **fields)).values()
+    assert only.ranked == ranked
+    assert only.rank == ("1" if ranked else "–")
 
 
 def test_no_randomness_is_a_spread_of_zero_and_no_certainty():
     records = [make("dfm_resnet18", auroc=0.95), *replicates("rd_resnet18", 0.9)]
     records[1].metrics["multi_scale"]["image_auroc"] = 0.96
-    found = placed(records)
+    found = rows_by_name(records)
     # Seeds of .96, .90 and .90 may well have a mean of .95.
-    assert [place.rank for place in found.values()] == ["1–2", "1–2"]
+    assert [each.rank for each in found.values()] == ["1–2", "1–2"]
     estimate = found["dfm_resnet18 pretrained"].row.ranking
     assert (estimate.low, estimate.high) == (0.95, 0.95)
     text = leaderboard_markdown(records)
@@ -125,7 +125,7 @@ def test_a_few_shot_case_is_random_whatever_its_model(count, reasons):
     text = leaderboard_markdown(records)
     assert study_tables(text, "anomaly_zoo")[0].texts("dfm_resnet18")["Seeds"] == str(count)
     # A replicate more, with its own images, is no other condition.
-    found = placed(comparable_runs(records)[0].records)
+    found = rows_by_name(comparable_runs(records)[0].records)
     assert found["dfm_resnet18 pretrained"].reasons == reasons
     assert found["rd_resnet18 pretrained"].reasons == ()
 
@@ -138,12 +138,12 @@ def test_few_shot_replicates_that_repeat_the_first_do_not_make_it_rank():
         replace(one, key=replace(one.key, data=current[0].key.data), fingerprints=first)
         for one in current
     ]
-    (mixed,) = placed(comparable_runs(old)[0].records).values()
+    (mixed,) = rows_by_name(comparable_runs(old)[0].records).values()
     assert mixed.reasons == ("2 of 3 replicates",)
     later = [replace(one, finished="2026-02-01T00:00:00+00:00") for one in current[1:]]
     chosen = comparable_runs([*old, *later])[0].records
     assert chosen == (old[0], *later)
-    assert [place.rank for place in placed(chosen).values()] == ["1"]
+    assert [each.rank for each in rows_by_name(chosen).values()] == ["1"]
 
 
 def test_the_newest_choice_of_a_few_shot_replicate_counts():
@@ -163,8 +163,8 @@ def test_the_conditions_of_most_rows_are_the_tables():
         *replicates("rd_resnet50", 0.8),
         *replicates("rd_convnext", 0.7),
     ]
-    found = placed(records)
-    assert [place.rank for place in found.values()] == ["1", "2", "–"]
+    found = rows_by_name(records)
+    assert [each.rank for each in found.values()] == ["1", "2", "–"]
     assert found["rd_resnet18 pretrained"].reasons == (
         "64 px, not its own size",
         "8 test images, not 64",
@@ -191,7 +191,7 @@ def test_rows_that_cannot_rank_do_not_decide_the_conditions():
     records = [*replicates("rd_resnet18", 0.9)]
     for model in ("rd_resnet50", "rd_convnext"):
         records += replicates(model, 0.8, 1, protocol={"image_size": 64})
-    assert placed(records)["rd_resnet18 pretrained"].rank == "1"
+    assert rows_by_name(records)["rd_resnet18 pretrained"].rank == "1"
 
 
 def test_a_mean_ranks_only_over_the_same_images_of_every_category():
@@ -207,7 +207,7 @@ def test_a_mean_ranks_only_over_the_same_images_of_every_category():
         )
     ]
     rows, _, _ = mean_rows(lines_of(records), ZOO)
-    found = {place.row.label: place for place in places(rows)}
+    found = {each.row.label: each for each in rank_rows(rows).rows}
     assert found["rd_convnext"].reasons == ("other images",)
     # Three categories are too few blocks for a test of the other two.
     assert found["rd_resnet18"].reasons == ("3 categories, at least 6 needed to tell 2 rows apart",)
@@ -238,18 +238,18 @@ def test_pairs_of_images_tell_rows_apart_whose_intervals_overlap():
     labels = np.repeat([0, 1], [80, 80])
     records = paired_rows({"dfm_resnet18": 0.6, "dfkde_resnet18": 0.0}, labels)
     ranking = rank_rows(category_rows(records, ZOO))
-    assert [place.rank for place in ranking.places] == ["1", "2"]
+    assert [each.rank for each in ranking.rows] == ["1", "2"]
     assert ranking.method.startswith("DeLong's paired test")
     scores = [record.outcomes["score"]["image_auroc"] for record in records]
     first, second = (unpack("image_auroc", text).groups for text in scores)
     differences = [a - b for a, b in zip(first, second, strict=True)]
     error = np.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
     delong = 2 * stats.norm.sf(abs(differences[0].mean()) / error)
-    assert ranking.places[1].p == pytest.approx(delong, rel=0.2)  # Welch's t has wider tails
+    assert ranking.rows[1].p == pytest.approx(delong, rel=0.2)  # Welch's t has wider tails
     for record in records:
         record.outcomes.clear()
     ranking = rank_rows(category_rows(records, ZOO))
-    assert [place.rank for place in ranking.places] == ["1–2", "1–2"]
+    assert [each.rank for each in ranking.rows] == ["1–2", "1–2"]
     assert "more conservative" in ranking.method
 
 
@@ -260,7 +260,7 @@ def test_a_study_that_ranks_by_ap_pairs_images_too():
         record.metrics["score"]["image_ap"] = record.metrics["score"]["image_auroc"]
     study = replace(ZOO, ranking="image_ap")
     ranking = rank_rows(category_rows(records, study))
-    assert [place.rank for place in ranking.places] == ["1", "2"]
+    assert [each.rank for each in ranking.rows] == ["1", "2"]
     assert ranking.method.startswith("A paired jackknife test")
     # What is stored per image says nothing about its map.
     for record in records:
@@ -285,11 +285,11 @@ def test_without_intervals_over_images_seeds_alone_are_tested():
     ranking = rank_rows(category_rows(records, ZOO))
     assert ranking.method.startswith("Welch's test over seeds alone")
     scipys = stats.ttest_ind([0.89, 0.9, 0.91], [0.79, 0.8, 0.81], equal_var=False).pvalue
-    assert ranking.places[1].p == pytest.approx(scipys)
+    assert ranking.rows[1].p == pytest.approx(scipys)
     records = [make(model, intervals={}) for model in ("dfm_resnet18", "dfkde_resnet18")]
     records[1].metrics["score"]["image_auroc"] = 0.5
     # Without any spread no difference is shown, however far apart they are.
-    assert {place.rank for place in placed(records).values()} == {"1–2"}
+    assert {each.rank for each in rows_by_name(records).values()} == {"1–2"}
 
 
 def test_a_mean_ranks_by_wilcoxon_over_its_categories():
@@ -304,10 +304,10 @@ def test_a_mean_ranks_by_wilcoxon_over_its_categories():
         for name, value in zip(names, own, strict=True)
     ]
     ranking = rank_rows(mean_rows(lines_of(records), ZOO)[0])
-    assert [place.rank for place in ranking.places] == ["1", "2–3", "2–3"]
+    assert [each.rank for each in ranking.rows] == ["1", "2–3", "2–3"]
     assert "Friedman's test (p < .001), then Wilcoxon's" in ranking.method
     p = [stats.wilcoxon(values["dfm_resnet18"], values[m]).pvalue for m in list(values)[1:]]
-    assert sorted(p) == sorted(place.p / 3 for place in ranking.places[1:])
+    assert sorted(p) == sorted(each.p / 3 for each in ranking.rows[1:])
 
 
 def test_a_mean_of_false_alarms_ranks_the_fewest_first():
@@ -318,8 +318,8 @@ def test_a_mean_of_false_alarms_ranks_the_fewest_first():
         for name, value in zip(sorted(DATASETS["mvtec"].categories), own, strict=True)
     ]
     study = replace(ZOO, ranking="false_alarms")
-    found = rank_rows(mean_rows(lines_of(records), study)[0]).places
-    assert [(place.row.label, place.rank) for place in found] == [
+    found = rank_rows(mean_rows(lines_of(records), study)[0]).rows
+    assert [(each.row.label, each.rank) for each in found] == [
         ("dfm_resnet18", "1"),
         ("dfkde_resnet18", "2"),
     ]
@@ -341,7 +341,7 @@ def test_a_higher_mean_is_not_best_against_the_signed_ranks():
     winner = loser + np.linspace(0.001, 0.004, 15)
     winner[7] = 0.85
     records = of_categories("mvtec", {"dfm_resnet18": loser, "dfkde_resnet18": winner})
-    first, second = rank_rows(mean_rows(lines_of(records), ZOO)[0]).places
+    first, second = rank_rows(mean_rows(lines_of(records), ZOO)[0]).rows
     assert (first.row.label, first.rank, second.rank) == ("dfm_resnet18", "1–2", "1–2")
     assert second.p == 1.0
     text = leaderboard_markdown(records)
@@ -356,9 +356,9 @@ def test_without_friedmans_evidence_no_pair_differs():
     alone = all_pairs(over_blocks(values), values.mean(1), equal_pairs(4))
     assert alone.better.any()  # by Wilcoxon's test
     records = of_categories("mvtec", {f"model_{row}": own for row, own in enumerate(values)})
-    found = rank_rows(mean_rows(lines_of(records), ZOO)[0]).places
-    assert {place.rank for place in found} == {"1–4"}
-    assert {place.p for place in found} == {None, 1.0}
+    found = rank_rows(mean_rows(lines_of(records), ZOO)[0]).rows
+    assert {each.rank for each in found} == {"1–4"}
+    assert {each.p for each in found} == {None, 1.0}
 
 
 @pytest.mark.parametrize(("rows", "ranked"), [(15, True), (16, False)])
@@ -369,11 +369,11 @@ def test_the_best_row_is_tested_among_all_pairs_or_not_at_all(rows, ranked):
     values = {m: hard + g + rng.normal(0, 0.004, 12) for m, g in gains.items()}
     ranking = rank_rows(mean_rows(lines_of(of_categories("visa", values)), ZOO)[0])
     if ranked:
-        assert [place.rank for place in ranking.places] == ["1"] + [f"2–{rows}"] * (rows - 1)
+        assert [each.rank for each in ranking.rows] == ["1"] + [f"2–{rows}"] * (rows - 1)
         assert "(comparisons: 91, the pairs that may still be equal" in ranking.method
     else:
         reason = "12 categories, at least 13 needed to tell 16 rows apart"
-        assert {place.reasons for place in ranking.places} == {(reason,)}
+        assert {each.reasons for each in ranking.rows} == {(reason,)}
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_models_without_randomness_are_the_deterministic_ones():
 
 def test_as_many_are_like_the_best_as_no_test_tells_apart():
     def at(rank, p, *reasons):
-        return Place(None, rank, reasons, p)
+        return RankedRow(None, rank, reasons, p)
 
     twelve = [at("1–2", None), at("1–2", 0.3), *(at(str(n), 0.001) for n in range(3, 13))]
     assert like_the_best([*twelve, at("–", None, "1 of 3 replicates")]) == 2

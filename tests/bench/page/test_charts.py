@@ -16,13 +16,12 @@ from bench.page.charts.quality import pareto_front, speed_chart
 from bench.page.charts.svg import WIDTH, Scale, label_heights
 from bench.page.page import index_page, write_page
 from bench.page.source import Source
-from bench.page.words import words
 
 ERROR = Metric("error", "Error", "class", lambda inputs: 0.0, higher_is_better=False, unit="")
 
 
 def close_points(folder, count):
-    """Places of one good model and many close ones, each faster and worse than the one before."""
+    """Rows of one good model and many close ones, each faster and worse than the one before."""
     records = [
         make(
             f"model_{place}",
@@ -31,14 +30,14 @@ def close_points(folder, count):
         )
         for place in range(count)
     ]
-    placed = Source([write(records, folder)]).questions[0].main.placed
-    return [replace(place, rank=str(at + 1), reasons=()) for at, place in enumerate(placed)]
+    rows = Source([write(records, folder)]).questions[0].main.rows
+    return [replace(each, rank=str(at + 1), reasons=()) for at, each in enumerate(rows)]
 
 
 @pytest.mark.parametrize("count", [12, 30])
 def test_names_of_close_points_stay_above_the_axis_and_are_joined_to_them(tmp_path, count):
-    placed = close_points(tmp_path, count)
-    chart = speed_chart(placed, lambda place: place.row.label, words("en"))
+    rows = close_points(tmp_path, count)
+    chart = speed_chart(rows, lambda each: each.row.label)
     marks = chart.findall(".//g[@class='mark']")
     heights = [float(mark.find("text").get("y")) for mark in marks]
     axis = max(float(one.get("y2")) for one in chart.iterfind(".//line[@class='grid']"))
@@ -62,7 +61,7 @@ def cells(metric, count, value):
     """The map of a row of equal values in a number of categories, and the numbers in its cells."""
     categories = [f"category_{place}" for place in range(count)]
     rows = [("r0", "model", dict.fromkeys(categories, value))]
-    chart = heat_map(rows, categories, metric, words("en"))
+    chart = heat_map(rows, categories, metric)
     return chart, [cell.findtext("text") for cell in chart.iterfind(".//g[@class='mark']/g")]
 
 
@@ -135,13 +134,13 @@ def test_intervals_of_speeds_end_within_the_chart_or_in_an_arrow(tmp_path):
         for name, values in speeds.items()
         for seed, speed in enumerate(values)
     ]
-    placed = Source([write(records, tmp_path)]).questions[0].main.placed
-    chart = speed_chart(placed, lambda place: place.row.label, words("en"))
+    rows = Source([write(records, tmp_path)]).questions[0].main.rows
+    chart = speed_chart(rows, lambda each: each.row.label)
     scales = set()
-    for place, mark in zip(placed, chart.findall(".//g[@class='mark']"), strict=True):
+    for ranked_row, mark in zip(rows, chart.findall(".//g[@class='mark']"), strict=True):
         lines = mark.findall("line")
         bars = [one.attrib for one in lines if one.get("class") != "leader"]
-        speed = place.row.measurement("inference_images_per_s")
+        speed = ranked_row.row.measurement("inference_images_per_s")
         across = next(bar for bar in bars if bar["y1"] == bar["y2"])
         low, high = float(across["x1"]), float(across["x2"])
         assert 70 <= low < high <= WIDTH - 170

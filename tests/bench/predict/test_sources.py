@@ -26,7 +26,7 @@ def names(frames, folder):
 def test_folders_are_read_in_natural_order_with_those_in_them(folder):
     frames = list(named_frames(str(folder)))
     assert names(frames, folder) == ["2.png", "10.png", "b/1.JPG", "c d/[x].bmp"]
-    assert [frame.place for frame in frames] == ["2", "10", "b/1", "c d/[x]"]
+    assert [frame.picture_stem for frame in frames] == ["2", "10", "b/1", "c d/[x]"]
 
 
 def test_images_of_every_format_are_yielded_and_sidecars_are_not(tmp_path):

@@ -15,7 +15,7 @@ from scipy import stats
 from bench.aggregate import rows as rows_of
 from bench.aggregate.frame import comparable_runs, lines_of
 from bench.aggregate.modes import is_usual
-from bench.aggregate.ranking import places
+from bench.aggregate.ranking import rank_rows
 from bench.record import from_json
 from bench.report.leaderboard import (
     leaderboard_csv,
@@ -39,7 +39,7 @@ def cells(markdown, model, study="rd_backbone"):
 
 def category_rows(records, study):
     """Return the rows of one category as a table orders them."""
-    return [p.row for p in places(rows_of.category_rows(records, study))]
+    return [each.row for each in rank_rows(rows_of.category_rows(records, study)).rows]
 
 
 def mean_rows(records, study):
@@ -47,7 +47,7 @@ def mean_rows(records, study):
 
 
 def ranks(rows):
-    return [place.rank for place in places(rows)]
+    return [each.rank for each in rank_rows(rows).rows]
 
 
 def read_csv(records):

@@ -8,7 +8,7 @@ from fake_records import make
 from read_markdown import details, study_tables
 
 from bench.aggregate.frame import ComparableRuns
-from bench.aggregate.ranking import places
+from bench.aggregate.ranking import rank_rows
 from bench.aggregate.rows import category_rows
 from bench.progress import Progress
 from bench.report.leaderboard import leaderboard_csv, leaderboard_markdown, summary_rows
@@ -76,9 +76,9 @@ def test_the_last_epoch_ranks_and_never_the_best():
         classified(0.5, judged=[0.9, 0.5], dataset="digits"),
         classified(0.6, judged=[0.6], dataset="digits", augmentation="mixup"),
     ]
-    ordered = places(category_rows(records, MIXING))
-    assert [place.row.label for place in ordered] == ["resnet50 mixup", "resnet50"]
-    assert [place.rank for place in ordered] == ["–", "–"]
+    ordered = rank_rows(category_rows(records, MIXING)).rows
+    assert [each.row.label for each in ordered] == ["resnet50 mixup", "resnet50"]
+    assert [each.rank for each in ordered] == ["–", "–"]
     (quality, *_) = details(leaderboard_markdown(records), "mixing")
     lower = quality.texts("resnet50 scratch")
     assert (lower["Top-1"], lower["Top-1 best epoch (test-chosen)"]) == ("50.00", "90.00")
