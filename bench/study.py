@@ -151,16 +151,15 @@ class Study:
             )
         entries = [MODELS[name] for name in self.model_names]
         variants = [(entry, recipe) for entry in entries for recipe in _recipes(entry, recipes)]
-        for dataset, names in categories.items():
-            for category in names or (None,):
-                for entry, recipe in variants:
-                    for augmentation in augmentations or self.augmentations:
-                        for pretrained in (True, False) if entry.weights else (False,):
-                            for count, replicate in product((None, *shots), range(seeds)):
-                                yield Case(
-                                    *(entry.name, recipe, dataset, category),
-                                    *(augmentation, pretrained, replicate, count),
-                                )
+        data = [(name, category) for name, ids in categories.items() for category in ids or (None,)]
+        augmented = product(data, variants, augmentations or self.augmentations)
+        for (dataset, category), (entry, recipe), augmentation in augmented:
+            inits = (True, False) if entry.weights else (False,)
+            for pretrained, count, replicate in product(inits, (None, *shots), range(seeds)):
+                yield Case(
+                    *(entry.name, recipe, dataset, category),
+                    *(augmentation, pretrained, replicate, count),
+                )
 
 
 def first_head(record: Record) -> str:

@@ -18,7 +18,7 @@ from bench.commands.making_weights import (
 if TYPE_CHECKING:
     import torch
 
-    from bench.run.distillation.patch_targets import PatchTargets
+    from bench.run.weights_training.patch_targets import PatchTargets
     from models.components.weights import ResolvedWeights
 
 _CNNS = ("resnet", "wide_resnet", "convnext")
@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     check_numbers(options)
     layers = _layers(options.layers)
     weights = _weights(options)
-    from bench.run.distillation.distill import DistillationPlan, distill
+    from bench.run.weights_training.distill import DistillationPlan, distill
 
     device = device_of(options)
     targets = _targets(options.backbone, weights, layers, device)
@@ -115,7 +115,7 @@ def _weights(options: argparse.Namespace) -> "ResolvedWeights":
 def _targets(
     tag: str, weights: "ResolvedWeights", layers: tuple[int, ...], device: "torch.device"
 ) -> "PatchTargets":
-    from bench.run.distillation.patch_targets import PatchTargets
+    from bench.run.weights_training.patch_targets import PatchTargets
     from models.catalog import WEIGHTS
     from models.components.backbone import Backbone
     from models.components.weights import load_state

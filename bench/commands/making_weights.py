@@ -18,8 +18,8 @@ from datasets_lib.paths import absolute_path
 if TYPE_CHECKING:
     import torch
 
-    from bench.run.distillation.distill import Distilled
     from bench.run.job import ProgressCallback
+    from bench.run.weights_training.common import TrainedWeights
     from datasets_lib.batches.textures import TextureSource
 
 SIDE_MULTIPLE = 8
@@ -29,7 +29,7 @@ _ENDINGS = (".pth", ".pt", ".bin")
 _TEXTURES = ("imagenette2", "dtd")
 _PROCEDURAL = "procedural"
 
-Trained = TypeVar("Trained", bound="Distilled")
+Trained = TypeVar("Trained", bound="TrainedWeights")
 
 
 def add_options(command: argparse.ArgumentParser, file: str, side_help: str) -> None:
@@ -164,7 +164,7 @@ def train_and_save(
         CommandError: The training cannot go on.
     """
     from bench.atomic import save_tensors
-    from bench.run.distillation.distill import DistillationError
+    from bench.run.weights_training.common import WeightsTrainingError
 
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
@@ -174,14 +174,16 @@ def train_and_save(
                 progress(info["step"], info["steps"])
 
             trained = train(unfinished, report)
-    except DistillationError as error:
+    except WeightsTrainingError as error:
         raise CommandError(str(error)) from None
     save_tensors(trained.state, out)
     unfinished.unlink(missing_ok=True)
     return trained
 
 
-def report_lines(trained: "Distilled", held_out: Sequence[str], out: Path, tag: str) -> list[str]:
+def report_lines(
+    trained: "TrainedWeights", held_out: Sequence[str], out: Path, tag: str
+) -> list[str]:
     """Return what came out of a training, and how to use the weights.
 
     Args:

@@ -31,7 +31,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(options: argparse.Namespace) -> int:
     out = output_file(options)
     check_numbers(options)
-    from bench.run.distillation.vqvae import VQVAEPlan, pretrain
+    from bench.run.weights_training.vqvae import VQVAEPlan, pretrain
     from models.dsr.vqvae import CODES, WIDTH
 
     device = device_of(options)

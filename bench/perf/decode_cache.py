@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ import torch
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_png
 
+from bench.perf.timing import seconds_in_turns
 from datasets_lib.batches.image_set import load
 from datasets_lib.cache.decode_cache import DecodeCache
 from datasets_lib.images.decode import UInt8, decoded_files, read_file, resize_image, to_rgb
@@ -62,17 +63,6 @@ def draw_samples(folder: Path) -> list[Sample]:
     return samples
 
 
-def time_in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each step by name, measured in alternating rounds."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def parts_of_decoding(files: Sequence[Path]) -> dict[str, float]:
     """Return the median seconds of each part of decoding a file, on this thread alone."""
     contents = [file.read_bytes() for file in files]
@@ -91,7 +81,7 @@ def parts_of_decoding(files: Sequence[Path]) -> dict[str, float]:
                 whole.resize, (SIZE, SIZE), Image.Resampling.BILINEAR
             ),
         }
-        for name, seconds in time_in_turns(steps, 1).items():
+        for name, seconds in seconds_in_turns(steps, 1).items():
             taken.setdefault(name, []).extend(seconds)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
@@ -142,7 +132,7 @@ def main() -> None:
             "memory copy": source.copy,
         }
         before = decoded_files()
-        times = time_in_turns(steps, ROUNDS)
+        times = seconds_in_turns(steps, ROUNDS)
         assert decoded_files() - before == ROUNDS * COUNT, "the cached reads decoded something"
         parts = parts_of_decoding([sample.image for sample in samples])
         megabytes = sum(sample.image.stat().st_size for sample in samples) / 1e6 / COUNT

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bench.metrics.pixels import Method, PixelInputs
 from bench.metrics.ranking import auroc_of, f1_max, rank_regions
 from bench.metrics.regions import Regions, label_regions
 from bench.perf.metrics_peer import Peer
+from bench.perf.timing import alternate
 
 NORMAL_MAPS = 20
 Metrics = dict[str, Any]
@@ -71,15 +73,18 @@ def every(maps: Tensor, regions: Regions, calibration: Tensor, method: Method = 
 def interleaved(
     contestants: dict[str, Callable[[], Metrics]], rounds: int
 ) -> dict[str, tuple[float, Metrics]]:
-    """Return each one's median seconds and metrics; alternating spreads noise from other load."""
+    """Return each one's median seconds, measured in alternating rounds, and its metrics."""
     metrics = {name: run() for name, run in contestants.items()}  # also the warm-up
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            own = run().get("seconds")
-            seconds[name].append(own or time.perf_counter() - start)
+    timed = {name: partial(_seconds, run) for name, run in contestants.items()}
+    seconds = alternate(timed, rounds)
     return {name: (statistics.median(seconds[name]), metrics[name]) for name in contestants}
+
+
+def _seconds(run: Callable[[], Metrics]) -> float:
+    """Return the seconds of a run, the peer's by its own clock."""
+    start = time.perf_counter()
+    own: float | None = run().get("seconds")
+    return own or time.perf_counter() - start
 
 
 def synchronized(run: Callable[[], Metrics], maps: Tensor) -> Callable[[], Metrics]:

@@ -21,7 +21,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bench.environment import default_precision
+from bench.perf.timing import alternate
 from bench.protocol import PROFILES, Protocol, resolve
 from bench.run.device import use_device
 from bench.run.labeled_split import LabeledSplit
@@ -185,6 +186,20 @@ def build_network(model: str, device: torch.device) -> ImageClassifier:
 
 def main() -> None:
     """Print medians and ratios."""
+    options = _options()
+    device = use_device(options.device)
+    pixels, labels = arrays(options.data_dir)
+    part = np.random.default_rng(0).permutation(len(pixels))[: options.steps * options.batch]
+    pixels, labels = pixels[part], labels[part]
+    train = _training_split(pixels, labels, device)
+    loader = DataLoader(
+        PilImages(pixels, labels), options.batch, shuffle=True, num_workers=options.workers
+    )
+    contestants = _contestants(options, train, loader, device)
+    _report(options, alternate(contestants, options.rounds))
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--model", default="resnet50", choices=["resnet50", "vit_small_patch16_224"]
@@ -201,26 +216,30 @@ def main() -> None:
         "--precision", choices=["float32", "bf16"], help="of ours (default: the machine's)"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
-    device, model, steps = use_device(options.device), options.model, options.steps
+    return parser.parse_args()
 
-    pixels, labels = arrays(options.data_dir)
-    part = np.random.default_rng(0).permutation(len(pixels))[: steps * options.batch]
-    pixels, labels = pixels[part], labels[part]
-    train = LabeledSplit(
+
+def _training_split(pixels: np.ndarray, labels: np.ndarray, device: torch.device) -> LabeledSplit:
+    return LabeledSplit(
         choose(pixels, device),
         torch.from_numpy(np.array(labels, np.int64)).to(device),
         tuple(map(str, range(CLASSES))),
         tuple(map(str, range(len(pixels)))),
     )
+
+
+def _contestants(
+    options: argparse.Namespace,
+    train: LabeledSplit,
+    loader: DataLoader[tuple[torch.Tensor, int]],
+    device: torch.device,
+) -> dict[str, Callable[[], Timing]]:
+    """Return what is timed, by name."""
+    model, steps = options.model, options.steps
     base = resolve(MODELS[model], "flip_crop", PROFILES["standard"], native_size=SIZE)
     recipe = replace(base.recipe, batch_size=options.batch)
     single = replace(base, recipe=recipe, images_seen=2 * steps * options.batch)
     default = replace(single, precision=options.precision or default_precision(options.device))
-
-    loader = DataLoader(
-        PilImages(pixels, labels), options.batch, shuffle=True, num_workers=options.workers
-    )
     contestants: dict[str, Callable[[], Timing]] = {
         f"ours, {default.precision}": lambda: ours(model, train, default, device, "auto"),
         "bare step, synthetic": lambda: synthetic(model, default, steps, device, "auto"),
@@ -232,18 +251,20 @@ def main() -> None:
     if options.compiled:
         contestants["ours, compiled"] = lambda: ours(model, train, default, device, "yes")
         contestants["bare step, compiled"] = lambda: synthetic(model, default, steps, device, "yes")
-    timings: dict[str, list[Timing]] = {name: [] for name in contestants}
-    for _ in range(options.rounds):
-        for name, run in contestants.items():
-            timings[name].append(run())
+    return contestants
+
+
+def _report(options: argparse.Namespace, timings: Mapping[str, Sequence[Timing]]) -> None:
+    """Print medians over rounds, and ratios to the plain loop's."""
     slowest = statistics.median(warm for warm, _ in timings[PLAIN])
     print(
-        f"{model}, {SIZE} px, batch {options.batch}, {steps} steps, {options.rounds} rounds, "
-        f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{options.model}, {SIZE} px, batch {options.batch}, {options.steps} steps, "
+        f"{options.rounds} rounds, {options.device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
     )
     for name, values in timings.items():
         median = statistics.median(warm for warm, _ in values)
-        rate = steps * options.batch / median
+        rate = options.steps * options.batch / median
         print(
             f"{name:22} {rate:9.0f} images/s  {slowest / median:6.2f}× the plain loop  "
             f"starts in {max(start for _, start in values):.1f} s"

@@ -6,7 +6,6 @@ largest differences from torch in float64, relative to the largest value.
 """
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from bench.environment import environment
+from bench.perf.timing import seconds_in_turns
 from bench.run.malloc import disable_trim
 from models.components.winograd import convolution
 
@@ -80,7 +80,8 @@ def _row(layer: _Layer) -> list[str]:
         for compute, memory_format in sides
         for step in _steps(compute, images, plain.weight.detach(), memory_format)
     ]
-    times = _medians(steps)
+    taken = seconds_in_turns(dict(enumerate(steps)), _ROUNDS, warm_up=1)
+    times = [statistics.median(seconds) for seconds in taken.values()]
     output, both = times[0], times[1]
     output_before, both_before = min(times[2], times[4]), min(times[3], times[5])
     errors = [
@@ -114,18 +115,6 @@ def _steps(
         return torch.autograd.grad(compute(*leaves), leaves, cotangent)
 
     return [output, gradients]
-
-
-def _medians(steps: list[_Step]) -> list[float]:
-    """Return the median seconds of each step, measured in alternating rounds."""
-    taken: list[list[float]] = [[] for _ in steps]
-    for number in range(1 + _ROUNDS):
-        for step, seconds in zip(steps, taken, strict=True):
-            begin = time.perf_counter()
-            step()
-            if number:  # the first round warms up
-                seconds.append(time.perf_counter() - begin)
-    return [statistics.median(seconds) for seconds in taken]
 
 
 def _error(

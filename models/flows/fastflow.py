@@ -10,22 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from models.catalog import WEIGHTS
-from models.components.anomaly_map import of_maps
 from models.components.backbone import Backbone
-from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.frozen_backbone import FrozenBackbone
 from models.components.image_size import ImageSize, height_width
 from models.components.transformer_backbone import TransformerBackbone
-from models.flows.blocks import (
-    FeatureNorms,
-    check_shapes,
-    convolutional_flow,
-    likelihood_map,
-    negative_log_likelihood,
-)
+from models.flows.blocks import FeatureNorms, check_shapes, convolutional_flow
+from models.flows.feature_flow import FeatureFlow
 
 
-class FastFlow(AnomalyModel):
+class FastFlow(FeatureFlow):
     """Backbone and one flow per tapped layer.
 
     The features of a CNN pass through a trainable LayerNorm over all their dimensions, which the
@@ -41,10 +34,6 @@ class FastFlow(AnomalyModel):
         norms: Trainable norms of the features, or None.
     """
 
-    features_only = True
-    score_version = 2
-    backbone: FrozenBackbone
-
     def __init__(
         self,
         backbone: FrozenBackbone,
@@ -55,23 +44,12 @@ class FastFlow(AnomalyModel):
         only_3x3: bool,
         norms: FeatureNorms | None,
     ) -> None:
-        super().__init__(backbone)
-        self._shapes = backbone.shapes(height_width(image_size))
+        super().__init__(backbone, image_size)
         self.norms = norms
         self.flows = nn.ModuleList(
             convolutional_flow(shape, steps, hidden_ratio, only_3x3=only_3x3)
             for shape in self._shapes
         )
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the negative log-likelihood, summed over scales, mean over the batch."""
-        latents, log_determinant = self.transform(batch.get_features())
-        return negative_log_likelihood(latents, log_determinant).mean()
-
-    def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return maps of minus the log of the scales' mean likelihood, and their maxima."""
-        latents, _ = self.transform(batch.get_features())
-        return {"score": of_maps(likelihood_map(latents, batch.size))}
 
     def transform(self, features: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Return latents ``(B, C, h, w)`` by layer, and log |det J| ``(B,)`` of all flows together.

@@ -14,9 +14,7 @@ from FrEIA.modules import AllInOneBlock, Concat, IRevNetUpsampling, Split
 from torch import Tensor, nn
 
 from models.catalog import WEIGHTS, WeightsEntry
-from models.components.anomaly_map import of_maps
 from models.components.backbone import Backbone
-from models.components.base import AnomalyModel, Batch, Prediction
 from models.components.errors import ImageSizeError
 from models.components.frozen_backbone import FrozenBackbone
 from models.components.image_pyramid import ImagePyramid
@@ -28,16 +26,15 @@ from models.flows.blocks import (
     Shape,
     check_shapes,
     convolutions,
-    likelihood_map,
-    negative_log_likelihood,
     set_channel_permutation,
 )
+from models.flows.feature_flow import FeatureFlow
 
 STEPS = 4
 """Blocks per stage, with 3×3 and 1×1 kernels in turn."""
 
 
-class UFlow(AnomalyModel):
+class UFlow(FeatureFlow):
     """Backbone and U-shaped flow.
 
     Args:
@@ -47,27 +44,12 @@ class UFlow(AnomalyModel):
             dimensions; the published numbers of parameters include it.
     """
 
-    features_only = True
-    score_version = 2
-    backbone: FrozenBackbone
-
     def __init__(
         self, backbone: FrozenBackbone, *, image_size: ImageSize, trainable_norm: bool
     ) -> None:
-        super().__init__(backbone)
-        self._shapes = backbone.shapes(height_width(image_size))
+        super().__init__(backbone, image_size)
         self.norms = FeatureNorms(self._shapes) if trainable_norm else None
         self.flow = u_shaped_flow(self._shapes)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the negative log-likelihood of all scales together, mean over the batch."""
-        latents, log_determinant = self.transform(batch.get_features())
-        return negative_log_likelihood(latents, log_determinant).mean()
-
-    def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """Return maps of minus the log of the scales' mean likelihood, and their maxima."""
-        latents, _ = self.transform(batch.get_features())
-        return {"score": of_maps(likelihood_map(latents, batch.size))}
 
     def transform(self, features: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return latents ``(B, C, h, w)``, the finest scale first, and log |det J| ``(B,)``.

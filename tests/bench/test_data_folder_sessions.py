@@ -1,8 +1,8 @@
 """Sessions on folders as people have them: other writing systems and layouts, cameras, bursts."""
 
-import numpy as np
 import pytest
 from case_names import case_named
+from image_files import write_camera
 from PIL import Image
 
 from bench.run.inputs import Finder
@@ -63,15 +63,8 @@ def test_a_dataset_in_place_of_its_parent_is_named(collect, data):
 
 @pytest.fixture
 def camera(tmp_path):
-    """Ten shots of two parts each, from a 12-bit camera."""
-    rng = np.random.default_rng(0)
-    for kind in ("normal", "abnormal"):
-        folder = tmp_path / "shots" / "camera" / kind
-        folder.mkdir(parents=True)
-        for n in range(10):
-            pixels = rng.integers(0, 4096, (64, 64), dtype=np.uint16)
-            pixels[0, 0] = 4095
-            Image.fromarray(pixels).save(folder / f"part{n % 2}_{n}.png")
+    """A data folder with the shots of a 12-bit camera."""
+    write_camera(tmp_path / "shots" / "camera")
     return tmp_path / "shots"
 
 

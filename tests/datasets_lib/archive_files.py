@@ -51,12 +51,3 @@ def tar_info(name, kind=tarfile.REGTYPE, size=0, link=""):
     info = tarfile.TarInfo(name)
     info.type, info.size, info.linkname = kind, size, link
     return info
-
-
-def content_of(folder):
-    """Every file below a folder, by its path in it."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }

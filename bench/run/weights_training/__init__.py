@@ -1,1 +1,1 @@
-"""Distillation of EfficientAD's teacher."""
+"""Training of weights that models of the zoo start from."""

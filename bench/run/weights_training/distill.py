@@ -4,9 +4,8 @@ Batzner, Heckler and König, WACV 2024, section 3.1 and algorithm 3 of its appen
 harness's own loop; this file holds the network, the loss and what a resumed run must match.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,16 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn import functional as F
 
-from bench.protocol import Protocol
-from bench.run.distillation.patch_targets import PatchTargets
 from bench.run.job import ProgressCallback
-from bench.run.training.loop import (
-    DamagedCheckpointError,
-    NonFiniteLossError,
-    Trainable,
-    TrainingResult,
-    fit,
+from bench.run.weights_training.common import (
+    SEED,
+    TrainedWeights,
+    check_plan,
+    protocol_of,
+    split_indices,
+    train_weights,
 )
-from bench.run.training.objective import Objective
+from bench.run.weights_training.patch_targets import PatchTargets
 from datasets_lib.augment.rows import select
 from models.catalog import WEIGHTS, Recipe
 from models.components.color_jitter import grayscale
@@ -43,14 +41,6 @@ STRIDE = 4
 
 MAX_NORMALIZATION_IMAGES = 10_000
 """Maximum number of images that the mean and deviation of the targets are computed from."""
-
-_MAX_HELD_OUT = 200
-SEED = 0
-"""Seed of the weights, of the order of images and of the images that are held out."""
-
-
-class DistillationError(Exception):
-    """The distillation cannot go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -80,32 +70,6 @@ class DistillationPlan:
         return asdict(self) | {"layers": list(self.layers)}
 
 
-@dataclass(frozen=True)
-class Distilled:
-    """The result of a distillation.
-
-    Attributes:
-        state: Tensors of the network, on the CPU.
-        first: Mean loss over the first hundredth of the steps.
-        last: Mean loss over the last hundredth of the steps.
-        held_out: Loss on images that were not trained on.
-        trivial: Loss of predicting each channel's mean on those images.
-        resumed_at: Step at which training was resumed after a kill; 0 for an unbroken run.
-    """
-
-    state: dict[str, Tensor]
-    first: float
-    last: float
-    held_out: float
-    trivial: float
-    resumed_at: int
-
-    @property
-    def explained(self) -> float:
-        """Return the share of the targets' variance on held-out images that is explained."""
-        return 1 - self.held_out / self.trivial
-
-
 def distill(
     plan: DistillationPlan,
     images: Tensor,
@@ -113,7 +77,7 @@ def distill(
     device: torch.device,
     checkpoint: Path,
     report: ProgressCallback,
-) -> Distilled:
+) -> TrainedWeights:
     """Distill a network.
 
     A tenth of the images, at most 200, is held out for evaluation. Features are normalized by
@@ -129,103 +93,19 @@ def distill(
         report: Called by the training loop.
 
     Raises:
-        DistillationError: The loss became infinite or NaN, or the checkpoint is damaged or belongs
-            to another plan.
+        WeightsTrainingError: The loss became infinite or NaN, or the checkpoint is damaged or
+            belongs to another plan.
     """
-    training, held_out = split(len(images))
-    student = _Student(plan, device, checkpoint)
+    training, held_out = split_indices(len(images))
+    student = _TrainedStudent(plan, device, checkpoint)
     objective = _Objective(student, images, training, targets)
     protocol = protocol_of(RECIPE, plan.side, plan.steps, min(plan.batch, len(training)))
-    result = fit_or_explain(student, objective, protocol, device, report, checkpoint)
+    fitted = train_weights(student, objective, protocol, device, report, checkpoint)
     trained, trivial = objective.evaluate(held_out)
-    first, last = first_and_last(result.losses)
-    return Distilled(
-        state={name: t.cpu().contiguous() for name, t in student.network.state_dict().items()},
-        first=first,
-        last=last,
-        held_out=trained,
-        trivial=trivial,
-        resumed_at=result.resumed_at,
-    )
+    return TrainedWeights(**fitted, held_out=trained, trivial=trivial)
 
 
-def fit_or_explain(
-    model: Trainable,
-    objective: Objective,
-    protocol: Protocol,
-    device: torch.device,
-    report: ProgressCallback,
-    checkpoint: Path,
-) -> TrainingResult:
-    """Train a model; see `bench.run.training.loop.fit`.
-
-    Raises:
-        DistillationError: The loss became infinite or NaN, or the checkpoint is damaged.
-    """
-    try:
-        return fit(
-            *(model, objective, protocol),
-            seed=SEED,
-            device=device,
-            report=report,
-            checkpoint=checkpoint,
-        )
-    except NonFiniteLossError as error:
-        raise DistillationError(
-            f"{str(error).partition(' (')[0]}; nothing has been saved since. The images or the "
-            "backbone's weights must be damaged: check them."
-        ) from error
-    except DamagedCheckpointError as error:
-        raise DistillationError(str(error)) from error
-
-
-def check_plan(plan: Mapping[str, Any], saved: Mapping[str, Any], checkpoint: Path) -> None:
-    """Raise `DistillationError` where the plan in a checkpoint differs from the one asked for."""
-    differences = [
-        f"{name} was {saved.get(name)}, now {value}"
-        for name, value in plan.items()
-        if saved.get(name) != value
-    ]
-    if differences:
-        raise DistillationError(
-            f"An unfinished run with other settings is in the way, {checkpoint}: "
-            f"{', '.join(differences)}. Use the same settings to resume it, remove it to start "
-            "over, or name another --out."
-        )
-
-
-def first_and_last(losses: Sequence[float]) -> tuple[float, float]:
-    """Return the mean losses over the first and over the last hundredth of the steps."""
-    hundredth = math.ceil(len(losses) / 100)
-    return sum(losses[:hundredth]) / hundredth, sum(losses[-hundredth:]) / hundredth
-
-
-def split(count: int) -> tuple[Tensor, Tensor]:
-    """Return training and held-out indices, drawn at random: datasets are sorted by class."""
-    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
-    held_out = min(_MAX_HELD_OUT, max(1, count // 10))
-    return drawn[held_out:], drawn[:held_out]
-
-
-def protocol_of(recipe: Recipe, side: int, steps: int, batch: int) -> Protocol:
-    """Return a protocol with a budget of steps of a recipe, on images of a given side."""
-    return Protocol(
-        profile="paper",
-        recipe_name="distillation",
-        recipe=replace(recipe, batch_size=batch, images=steps * batch),
-        options={},
-        image_size=side,
-        crop=None,
-        augmentation="default",
-        precision="float32",
-        images_seen=steps * batch,
-        train_limit=None,
-        test_limit=None,
-        calibration=False,
-    )
-
-
-class _Student(nn.Module):
+class _TrainedStudent(nn.Module):
     """The network in training, with the normalization of its targets.
 
     Attributes:
@@ -277,7 +157,7 @@ class _Student(nn.Module):
         """Load what `checkpoint` returned.
 
         Raises:
-            DistillationError: The state was saved under another plan.
+            WeightsTrainingError: The state was saved under another plan.
         """
         check_plan(self.plan.as_dict(), state["plan"], self._checkpoint)
         self.network.load_state_dict(state["network"])
@@ -298,7 +178,7 @@ class _Objective:
     """
 
     def __init__(
-        self, student: _Student, images: Tensor, training: Tensor, targets: PatchTargets
+        self, student: _TrainedStudent, images: Tensor, training: Tensor, targets: PatchTargets
     ) -> None:
         self.count = len(training)
         self._student, self._images = student, images

@@ -14,16 +14,15 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn import functional as F
 
-from bench.run.distillation.distill import (
-    SEED,
-    Distilled,
-    check_plan,
-    first_and_last,
-    fit_or_explain,
-    protocol_of,
-    split,
-)
 from bench.run.job import ProgressCallback
+from bench.run.weights_training.common import (
+    SEED,
+    TrainedWeights,
+    check_plan,
+    protocol_of,
+    split_indices,
+    train_weights,
+)
 from datasets_lib.augment.rows import select
 from models.catalog import Recipe
 from models.components.winograd import use_winograd
@@ -62,7 +61,7 @@ class VQVAEPlan:
 
 
 @dataclass(frozen=True)
-class Pretrained(Distilled):
+class Pretrained(TrainedWeights):
     """The result of a training, whose losses on held-out images are squared errors.
 
     Attributes:
@@ -90,25 +89,18 @@ def pretrain(
         report: Called by the training loop.
 
     Raises:
-        DistillationError: The loss became infinite or NaN, or the checkpoint is damaged or belongs
-            to another plan.
+        WeightsTrainingError: The loss became infinite or NaN, or the checkpoint is damaged or
+            belongs to another plan.
     """
-    training, held_out = split(len(images))
-    trained = _Training(plan, device, checkpoint)
+    training, held_out = split_indices(len(images))
+    trained = _TrainedVQVAE(plan, device, checkpoint)
     objective = _Objective(trained, images, training, device)
     protocol = protocol_of(RECIPE, plan.side, plan.steps, min(plan.batch, len(training)))
-    result = fit_or_explain(trained, objective, protocol, device, report, checkpoint)
-    first, last = first_and_last(result.losses)
-    return Pretrained(
-        state={name: t.cpu().contiguous() for name, t in trained.network.state_dict().items()},
-        first=first,
-        last=last,
-        **objective.evaluate(held_out, plan.batch),
-        resumed_at=result.resumed_at,
-    )
+    fitted = train_weights(trained, objective, protocol, device, report, checkpoint)
+    return Pretrained(**fitted, **objective.evaluate(held_out, plan.batch))
 
 
-class _Training(nn.Module):
+class _TrainedVQVAE(nn.Module):
     """The VQ-VAE in training, with the running sums that its codes are made of.
 
     Attributes:
@@ -168,7 +160,7 @@ class _Training(nn.Module):
         """Load what `checkpoint` returned.
 
         Raises:
-            DistillationError: The state was saved under another plan.
+            WeightsTrainingError: The state was saved under another plan.
         """
         check_plan(asdict(self._plan), state["plan"], self._checkpoint)
         self.network.load_state_dict(state["network"])
@@ -225,7 +217,7 @@ class _Objective:
     """
 
     def __init__(
-        self, trained: _Training, images: Tensor, training: Tensor, device: torch.device
+        self, trained: _TrainedVQVAE, images: Tensor, training: Tensor, device: torch.device
     ) -> None:
         self.count = len(training)
         self._trained, self._images = trained, images

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from folder_content import content_of
 
 from bench.__main__ import main
 from bench.airgap.bundle import Member, write_bundle
@@ -58,14 +59,6 @@ def test_unbundle_restores_files(small, tmp_path):
         unbundle(bundle, tmp_path / "to")
 
 
-def contents(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 @pytest.mark.parametrize("left", ["lost+found", ".unbundling/data"])
 def test_an_empty_folder_is_filled_and_not_replaced(small, tmp_path, monkeypatch, left):
     bundle, files = small
@@ -78,7 +71,7 @@ def test_an_empty_folder_is_filled_and_not_replaced(small, tmp_path, monkeypatch
     unbundle(bundle, tmp_path / "link")
     assert disk.stat().st_ino == inode  # the mount point itself
     assert [Path(path).parent for path in measured] == [disk]
-    assert contents(disk) == files
+    assert content_of(disk) == files
     assert not (disk / ".unbundling").exists()
     assert set(tmp_path.iterdir()) == before
 
@@ -88,7 +81,7 @@ def test_a_link_to_a_folder_that_does_not_exist_creates_it(small, tmp_path):
     (tmp_path / "link").symlink_to("disk/to", target_is_directory=True)
     unbundle(bundle, tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
-    assert contents(tmp_path / "disk/to") == files
+    assert content_of(tmp_path / "disk/to") == files
 
 
 def test_an_existing_folder_is_empty_again_after_an_error(small, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """``python -m bench distill`` on tiny images, and its targets against PatchCore's formula."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import timm
 import torch
 from PIL import Image
 from torch.nn import functional as F
+from training_reports import quiet, resumes_equally
 
 from bench.__main__ import main
-from bench.run.distillation.distill import DistillationError, DistillationPlan, distill
-from bench.run.distillation.patch_targets import PatchTargets, pooling_matrix
-from bench.run.training import loop
+from bench.run.weights_training.common import WeightsTrainingError
+from bench.run.weights_training.distill import DistillationPlan, distill
+from bench.run.weights_training.patch_targets import PatchTargets, pooling_matrix
 from models.catalog import WEIGHTS
 from models.components.backbone import Backbone
 from models.components.weights import load_state, resolve
@@ -122,32 +124,20 @@ def test_distill_explains_variance(tmp_path):
 
 def test_killed_distillation_resumes(tmp_path, monkeypatch):
     targets, kept = PatchTargets(backbone()), tmp_path / "kept"
-    whole = distill(plan(), pictures(), targets, CPU, tmp_path / "other", lambda *_: None)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
-
-    def kill(_phase, info):
-        if info["step"] == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        distill(plan(), pictures(), targets, CPU, kept, kill)
-    resumed = distill(plan(), pictures(), targets, CPU, kept, lambda *_: None)
-    assert resumed.resumed_at == 4
-    assert (resumed.first, resumed.last) == (whole.first, whole.last)
-    for name, tensor in whole.state.items():
-        assert torch.equal(tensor, resumed.state[name]), name
-    with pytest.raises(DistillationError, match=r"in the way.*batch was 4, now 2"):
-        distill(plan(batch=2), pictures(), targets, CPU, kept, lambda *_: None)
+    train = partial(distill, plan(), pictures(), targets, CPU)
+    resumes_equally(train, tmp_path, monkeypatch)
+    with pytest.raises(WeightsTrainingError, match=r"in the way.*batch was 4, now 2"):
+        distill(plan(batch=2), pictures(), targets, CPU, kept, quiet)
     kept.write_bytes(kept.read_bytes()[:500])
-    with pytest.raises(DistillationError, match="damaged"):
-        distill(plan(), pictures(), targets, CPU, kept, lambda *_: None)
+    with pytest.raises(WeightsTrainingError, match="damaged"):
+        train(kept, quiet)
 
 
 def test_nonfinite_loss_is_an_error(tmp_path):
     targets = PatchTargets(backbone())
     targets.kernel0[:] = torch.nan
-    with pytest.raises(DistillationError, match="not finite by step 1"):
-        distill(plan(steps=2), pictures(), targets, CPU, tmp_path / "kept", lambda *_: None)
+    with pytest.raises(WeightsTrainingError, match="not finite by step 1"):
+        distill(plan(steps=2), pictures(), targets, CPU, tmp_path / "kept", quiet)
 
 
 def test_distilled_file_loads_as_teacher(command, tmp_path, root):

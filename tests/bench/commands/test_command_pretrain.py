@@ -1,15 +1,16 @@
 """``python -m bench pretrain`` on tiny images, and the training of DSR's VQ-VAE."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from training_reports import quiet, resumes_equally
 
 from bench.__main__ import main
-from bench.run.distillation import vqvae as training
-from bench.run.distillation.distill import DistillationError
-from bench.run.distillation.vqvae import VQVAEPlan, _Training, follow, pretrain
-from bench.run.training import loop
+from bench.run.weights_training import vqvae as training
+from bench.run.weights_training.common import WeightsTrainingError
+from bench.run.weights_training.vqvae import VQVAEPlan, _TrainedVQVAE, follow, pretrain
 from models.components.weights import load_state, resolve
 from models.dsr import vqvae
 from models.dsr.model import build
@@ -48,7 +49,7 @@ def test_codes_follow_the_running_mean_of_their_features():
 
 @pytest.mark.parametrize("codes", [32, 128])  # at the low resolution, of 64 features
 def test_no_code_begins_at_zero(tmp_path, codes):
-    trained = _Training(replace(PLAN, codes=codes), CPU, tmp_path / "kept")
+    trained = _TrainedVQVAE(replace(PLAN, codes=codes), CPU, tmp_path / "kept")
     with torch.no_grad():
         trained.loss(stripes()[20:24].float() / 255, begin=True)
     lo, hi = (book.vectors for book in trained._books)
@@ -58,7 +59,7 @@ def test_no_code_begins_at_zero(tmp_path, codes):
 
 def test_a_code_that_no_feature_is_near_keeps_its_place(tmp_path):
     torch.manual_seed(0)
-    trained = _Training(PLAN, CPU, tmp_path / "kept")
+    trained = _TrainedVQVAE(PLAN, CPU, tmp_path / "kept")
     features = torch.randn(2, 16, 4, 8)
     trained._quantized(0, features, begin=True)
     book = trained.network.codes_lo
@@ -71,30 +72,16 @@ def test_a_code_that_no_feature_is_near_keeps_its_place(tmp_path):
 
 def test_training_explains_variance(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "RECIPE", replace(training.RECIPE, lr=5e-3))  # a small network
-    result = pretrain(replace(PLAN, steps=150, batch=8), stripes(), CPU, tmp_path / "kept", _quiet)
+    result = pretrain(replace(PLAN, steps=150, batch=8), stripes(), CPU, tmp_path / "kept", quiet)
     assert result.last < 0.2 * result.first
     assert result.explained > 0.4
     assert 0.05 < result.used <= 1
 
 
 def test_killed_training_resumes(tmp_path, monkeypatch):
-    kept = tmp_path / "kept"
-    whole = pretrain(PLAN, stripes(), CPU, tmp_path / "other", _quiet)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
-
-    def kill(_phase, info):
-        if info["step"] == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(PLAN, stripes(), CPU, kept, kill)
-    resumed = pretrain(PLAN, stripes(), CPU, kept, _quiet)
-    assert resumed.resumed_at == 4
-    assert resumed.last == whole.last
-    for name, tensor in whole.state.items():
-        assert torch.equal(tensor, resumed.state[name]), name
-    with pytest.raises(DistillationError, match=r"in the way.*codes was 32, now 64"):
-        pretrain(replace(PLAN, codes=64), stripes(), CPU, kept, _quiet)
+    resumes_equally(partial(pretrain, PLAN, stripes(), CPU), tmp_path, monkeypatch)
+    with pytest.raises(WeightsTrainingError, match=r"in the way.*codes was 32, now 64"):
+        pretrain(replace(PLAN, codes=64), stripes(), CPU, tmp_path / "kept", quiet)
 
 
 def test_made_file_loads_as_dsrs_vqvae(tmp_path, root, capsys, monkeypatch):
@@ -112,7 +99,3 @@ def test_made_file_loads_as_dsrs_vqvae(tmp_path, root, capsys, monkeypatch):
     assert torch.equal(model.vqvae.codes_lo.vectors, state["codes_lo.vectors"])
     assert main(["pretrain", "--out", str(out), *options]) == 2
     assert "already exists" in capsys.readouterr().err
-
-
-def _quiet(*_):
-    pass

@@ -9,6 +9,7 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import numpy as np
 import pytest
 import torch
+from image_files import write_camera
 from PIL import Image
 
 from bench import (
@@ -328,14 +329,7 @@ def test_data_that_are_edited_while_another_case_trains_are_recorded_as_they_are
 @pytest.fixture
 def camera(outputs):
     """A dataset of a 12-bit camera, in its 16-bit files."""
-    rng = np.random.default_rng(0)
-    for kind in ("normal", "abnormal"):
-        folder = outputs.parent / "data" / "camera" / kind
-        folder.mkdir(parents=True)
-        for n in range(10):
-            pixels = rng.integers(0, 4096, (64, 64), dtype=np.uint16)
-            pixels[0, 0] = 4095
-            Image.fromarray(pixels).save(folder / f"part{n % 2}_{n}.png")
+    write_camera(outputs.parent / "data" / "camera")
 
 
 def test_images_of_a_camera_of_fewer_bits_are_remarked_on_and_scaled(outputs, camera, capsys):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_reports import quiet
 
 from bench.case import Case
 from bench.metrics.ranking import auroc
@@ -39,10 +40,6 @@ FITTED = (
 SCRATCH = ("dfkde_resnet18", "cflow_resnet18", "autoencoder", "efficientad_small")
 TRAINED = [name for name, e in MODELS.items() if e.recipes["baseline"].optimizer != "none"]
 SMALL = {"autoencoder"}
-
-
-def quiet(*_):
-    pass
 
 
 def weights_dirs():

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from image_files import save_image
 from sklearn.metrics import average_precision_score, roc_auc_score
+from training_reports import quiet
 
 from bench.case import Case
 from bench.run.anomaly import AnomalyTask
@@ -21,28 +22,19 @@ SIDE, CROP = 64, 32
 EDGE = (SIDE - CROP) // 2
 
 
-def quiet(*_):
-    pass
-
-
 def write(root, places):
     """Write six normal images and one defective image per place of its 8 px square."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("test", 6)):
         for image in range(count):
-            save(root / split / "good" / f"{image}.png", rng.integers(0, 90, (SIDE, SIDE, 3)))
+            save_image(root / split / "good" / f"{image}.png", rng.integers(0, 90, (SIDE, SIDE, 3)))
     for image, (top, left) in enumerate(places):
         pixels = rng.integers(0, 90, (SIDE, SIDE, 3))
         mask = np.zeros((SIDE, SIDE))
         mask[top : top + 8, left : left + 8] = 255
         pixels[mask > 0] = 250
-        save(root / "test" / "spot" / f"{image}.png", pixels)
-        save(root / "ground_truth" / "spot" / f"{image}_mask.png", mask)
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
+        save_image(root / "test" / "spot" / f"{image}.png", pixels)
+        save_image(root / "ground_truth" / "spot" / f"{image}_mask.png", mask)
 
 
 @pytest.fixture

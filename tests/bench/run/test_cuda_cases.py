@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from case_names import case_named
+from training_reports import quiet
 
 from bench.metrics.evaluation import compute_metrics
 from bench.metrics.pixels import PixelInputs
@@ -55,10 +56,6 @@ def job(tmp_path, write_category):
         return finder.job(case_named(f"{model}-tiny.tile-default-scratch-s0"))
 
     return make
-
-
-def quiet(*_):
-    pass
 
 
 def finished(job):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from training_reports import quiet
 
 from bench.run.features import disk as feature_disk
 from bench.run.features import store as features
@@ -16,10 +17,6 @@ from models.catalog import WEIGHTS
 from models.components.backbone import Backbone
 
 CPU = torch.device("cpu")
-
-
-def quiet(*_):
-    pass
 
 
 def images(count=5, seed=0):

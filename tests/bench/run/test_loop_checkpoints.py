@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from tiny_training import protocol, run
+from training_reports import stop_at
 
 from bench.run.training import loop
 from bench.run.training.early_stop import stops_early
@@ -26,13 +27,8 @@ def test_a_killed_training_resumes_bit_equal_from_its_checkpoint(tmp_path, monke
     )
     unbroken, whole = run(tmp_path / "whole", plan)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-
-    def kill(_phase, info):
-        if info.get("step") == 9:
-            raise KilledError
-
     with pytest.raises(KilledError):
-        run(tmp_path / "killed", plan, report=kill)
+        run(tmp_path / "killed", plan, report=stop_at(9, KilledError))
     resumed, trained = run(tmp_path / "killed", plan)
     assert trained.resumed_at == 8
     assert trained.losses == whole.losses
@@ -145,14 +141,9 @@ def test_a_continued_training_that_is_killed_keeps_its_options(tmp_path, monkeyp
     state = half_a_training(tmp_path)
     stepped.clear()
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-
-    def kill(_phase, info):
-        if info["step"] == 12:
-            raise KilledError
-
     asked = protocol(lr=1e-4, schedule="cosine")
     with pytest.raises(KilledError):
-        run(tmp_path, asked, report=kill, start=state)
+        run(tmp_path, asked, report=stop_at(12, KilledError), start=state)
     _, trained = run(tmp_path, asked, start=state)
     assert trained.resumed_at == 11
     rates = [1e-4 * learning_rate_factor(step, 16, asked.recipe) for step in range(16)]
@@ -190,37 +181,19 @@ def test_an_earlier_trainings_loss_meets_no_target(tmp_path, stopped_early):
     assert trained.steps - first.steps == 2  # one pass, of those that begin after the resumed step
 
 
-def test_a_continued_training_that_is_killed_stops_where_it_would_have(
-    tmp_path, monkeypatch, stopped_early
+@pytest.mark.parametrize("continued", [True, False])
+def test_a_killed_training_stops_where_it_would_have(
+    tmp_path, monkeypatch, stopped_early, continued
 ):
     first, state = stopped_early
-    plan = protocol(images_seen=4000, lr=0.003, patience=3)
-    _, whole = run(tmp_path / "whole", plan, start=state)
+    images_seen, lr, start = (4000, 0.003, state) if continued else (2000, 0.3, None)
+    plan = protocol(images_seen=images_seen, lr=lr, patience=3)
+    _, whole = run(tmp_path / "whole", plan, start=start)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-
-    def kill(_phase, info):
-        if info["step"] == whole.steps - 2:
-            raise KilledError
-
     with pytest.raises(KilledError):
-        run(tmp_path / "killed", plan, report=kill, start=state)
-    _, resumed = run(tmp_path / "killed", plan, start=state)
-    assert resumed.resumed_at == whole.steps - 3 > first.steps
-    assert (resumed.losses, resumed.stopped) == (whole.losses, whole.stopped)
-
-
-def test_a_killed_trainings_patience_counts_from_its_beginning(tmp_path, monkeypatch):
-    plan = protocol(images_seen=2000, lr=0.3, patience=3)
-    _, whole = run(tmp_path / "whole", plan)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-
-    def kill(_phase, info):
-        if info["step"] == whole.steps - 2:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        run(tmp_path / "killed", plan, report=kill)
-    _, resumed = run(tmp_path / "killed", plan)
+        run(tmp_path / "killed", plan, report=stop_at(whole.steps - 2, KilledError), start=start)
+    _, resumed = run(tmp_path / "killed", plan, start=start)
+    assert resumed.resumed_at == whole.steps - 3 > (first.steps if continued else 0)
     assert (resumed.losses, resumed.stopped) == (whole.losses, whole.stopped)
 
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from image_files import save_image
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
+from training_reports import quiet
 
 from bench.case import Case
 from bench.run.anomaly import AnomalyTask, split_held_out
@@ -23,15 +25,6 @@ WIDE, TALL = (60, 24), (20, 50)  # width, height
 CPU = torch.device("cpu")
 
 
-def quiet(*_):
-    pass
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Wide and tall images; defects in the middle and at an edge that a crop cuts away."""
@@ -42,14 +35,14 @@ def data(tmp_path_factory):
         for number in range(count):
             width, height = (WIDE, TALL)[number % 2]
             pixels = rng.integers(0, 90, (height, width, 3))
-            save(folder / split / "good" / f"{number}.png", pixels)
+            save_image(folder / split / "good" / f"{number}.png", pixels)
     for number, (width, height) in enumerate((WIDE, TALL, WIDE, TALL)):
         pixels, mask = rng.integers(0, 90, (height, width, 3)), np.zeros((height, width))
         place = (height // 2, width // 2) if number < 2 else (2, 2)
         mask[place[0] : place[0] + 5, place[1] : place[1] + 5] = 255
         pixels[mask > 0] = 250
-        save(folder / "test" / "spot" / f"{number}.png", pixels)
-        save(folder / "ground_truth" / "spot" / f"{number}_mask.png", mask)
+        save_image(folder / "test" / "spot" / f"{number}.png", pixels)
+        save_image(folder / "ground_truth" / "spot" / f"{number}_mask.png", mask)
     return root
 
 

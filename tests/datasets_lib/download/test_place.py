@@ -1,8 +1,9 @@
 """Archives of a set of several: each is placed on its own, in any order."""
 
 import pytest
-from archive_files import content_of, write_archive
+from archive_files import write_archive
 from dataset_files import write_real_iad
+from folder_content import content_of
 
 from datasets_lib.discover import recognize
 from datasets_lib.download.place import Piece, place

@@ -11,13 +11,13 @@ import zipfile
 import pytest
 from archive_files import (
     KINDS,
-    content_of,
     tar_info,
     write_archive,
     write_tar,
     write_unmarked_zip,
     zip_info,
 )
+from folder_content import content_of
 from full_disk import limit_file_size
 
 from datasets_lib.download import unpack as unpack_module
