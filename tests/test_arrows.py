@@ -116,6 +116,12 @@ def test_rooms_do_not_import_each_other_in_a_circle():
     check_no_cycle(graph)
 
 
+def test_modules_of_tests_have_names_of_their_own():
+    """Pytest imports them by name alone, whatever folder they are in."""
+    names = [file.name for file in (ROOT / "tests").rglob("*.py")]
+    assert [name for name in set(names) - {"conftest.py"} if names.count(name) > 1] == []
+
+
 def test_results_hold_no_code():
     assert list((ROOT / "results").rglob("*.py")) == []
 

@@ -2,8 +2,8 @@
 
 import pytest
 from case_names import case_named
-from image_files import write_camera
 from PIL import Image
+from written_images import write_camera
 
 from bench.run.inputs import Finder
 from bench.settings import Settings

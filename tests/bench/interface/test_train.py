@@ -9,8 +9,8 @@ import matplotlib.backends.backend_agg  # noqa: F401
 import numpy as np
 import pytest
 import torch
-from image_files import write_camera
 from PIL import Image
+from written_images import write_camera
 
 from bench import (
     TrainingError,

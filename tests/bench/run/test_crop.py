@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from image_files import save_image
 from sklearn.metrics import average_precision_score, roc_auc_score
 from training_reports import quiet
+from written_images import save_image
 
 from bench.case import Case
 from bench.run.anomaly import AnomalyTask
