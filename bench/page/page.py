@@ -191,9 +191,10 @@ def _notes() -> Element:
             "scale where ± would leave 0 to 100). One seed has no interval."
         ),
         t(
-            "A row is ranked among rows with the same images, image size and test images, after "
+            "A row is ranked among rows with the same images, each model at its own size, after "
             "its whole budget and with enough replicates; the last column says why a row has no "
-            "rank. A range means that the tests cannot separate the rows any further."
+            "rank. A range means that the tests cannot separate the rows any further. Pixel "
+            "metrics are of maps at each model's own size."
         ),
         t(
             "Memory is the model plus its largest increase in training or inference, on the "
