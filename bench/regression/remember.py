@@ -7,8 +7,9 @@ import numpy as np
 
 from bench.provenance.commit import current_commit, short_commit
 from bench.regression.baselines import Baselines, Run, option_of, run_of
-from bench.regression.compare import Pair, drift_after
+from bench.regression.compare import Pair
 from bench.regression.dataset_means import drift_name
+from bench.regression.drift_sums import drift_after
 from bench.regression.finding import FINISHES, THROTTLED, Finding
 from bench.regression.journal import Night
 from bench.regression.ledger import Alarm, Ledger

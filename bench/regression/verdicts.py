@@ -12,8 +12,6 @@ from bench.regression.code_tree import uncommitted_files
 from bench.regression.compare import (
     Pair,
     Screen,
-    drift_after,
-    drifting,
     fixed_findings,
     memory_findings,
     screen_all,
@@ -26,6 +24,7 @@ from bench.regression.dataset_means import (
     incomplete_means,
     screen_dataset_means,
 )
+from bench.regression.drift_sums import drift_after, drifting
 from bench.regression.finding import FINISHES, Finding
 from bench.regression.journal import Night
 from bench.regression.measures import SPEED

@@ -9,12 +9,11 @@ from fake_records import make
 from bench.regression.baselines import run_of
 from bench.regression.compare import (
     Pair,
-    drift_after,
-    drifting,
     fixed_findings,
     memory_findings,
     screen_all,
 )
+from bench.regression.drift_sums import drift_after, drifting
 from bench.regression.measures import QUALITY
 from bench.regression.series import values_of
 

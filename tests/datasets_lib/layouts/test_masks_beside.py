@@ -152,13 +152,18 @@ def test_images_in_folders_below_alone_are_an_error(tmp_path, name):
     assert str(tmp_path / file) in str(caught.value)
 
 
+def write_sets(root):
+    """Write an image into each folder that one of the layouts reads."""
+    for folder in ("train/good", "test/good", "test/cut", "normal", "abnormal", "abnormal/dent"):
+        write_image(root / folder / "7.png")
+    for kind in ("normal", "dent"):
+        write_image(root / f"data_rgb/{kind}/cap 50 7.png")
+
+
 @pytest.mark.parametrize("name", DEEPER)
 def test_images_in_formats_that_are_not_read_are_an_error(tmp_path, name):
     read, folder, _ = DEEPER[name]
-    for other in ("train/good", "test/good", "test/cut", "normal", "abnormal", "abnormal/dent"):
-        write_image(tmp_path / other / "7.png")
-    for kind in ("normal", "dent"):
-        write_image(tmp_path / f"data_rgb/{kind}/cap 50 7.png")
+    write_sets(tmp_path)
     category = "cap" if read is read_named else "all"
     [image] = (tmp_path / folder).glob("*.png")
     image.with_suffix(".DNG").touch()  # the camera's raw file of an image that is read
@@ -172,10 +177,7 @@ def test_images_in_formats_that_are_not_read_are_an_error(tmp_path, name):
 @pytest.mark.parametrize("name", DEEPER)
 def test_images_in_folders_below_others_are_an_error(tmp_path, name):
     read, folder, file = DEEPER[name]
-    for other in ("train/good", "test/good", "test/cut", "normal", "abnormal", "abnormal/dent"):
-        write_image(tmp_path / other / "7.png")
-    for kind in ("normal", "dent"):
-        write_image(tmp_path / f"data_rgb/{kind}/cap 50 7.png")
+    write_sets(tmp_path)
     write_image(tmp_path / file)
     found = re.escape(f"{tmp_path / folder} holds some images itself and others in folders in it")
     with pytest.raises(DatasetError, match=found) as caught:
